@@ -1,0 +1,108 @@
+#!/usr/bin/env python3
+"""The rules of the house that a program can check: layer order of includes, one home for each
+foreign library, banned functions, file sizes. Prints each breach as path:line: text; exit 1 if any."""
+
+import pathlib
+import re
+import sys
+
+ROOT = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else __file__).resolve()
+if ROOT.is_file():
+    ROOT = ROOT.parents[2]
+
+# A file includes only its own folder and those before it (src/README.md).
+LAYERS = ["calotype", "base", "storage", "config", "metrics", "metadata", "http", "events", "jobs",
+          "images", "imaging", "uploads", "cache", "delivery", "search", "app"]
+
+# header pattern -> the files that may include it
+HOMES = {
+    r"microhttpd\.h": r"src/http/[^/]+\.c",
+    r"curl/.*": r"src/base/http_client\.c",
+    r"magic\.h": r"src/uploads/sniff\.c",
+    r"sqlite3\.h": r"src/metadata/[^/]+(\.c|_priv\.h)",
+    r"libpq-fe\.h": r"src/metadata/[^/]+\.c",
+    r"openssl/.*": r"src/base/[^/]+\.c",
+    r"jansson\.h": r"src/base/json\.c",
+    r"ini\.h": r"src/config/[^/]+\.c",
+    r"vips/.*": r"(src/imaging/worker/[^/]+(\.c|_priv\.h|\.h)|tests/data/[^/]+\.c)",
+    r"glib.*": r"src/imaging/worker/[^/]+\.c",
+    r"seccomp\.h": r"src/imaging/worker/[^/]+\.c",
+    r"linux/landlock\.h": r"src/imaging/worker/[^/]+\.c",
+    r"criterion/.*": r"tests/.*\.[ch]",
+}
+
+BANNED = re.compile(r"\b(strcpy|strcat|sprintf|vsprintf|strtok|gets|alloca|atoi|atol)\s*\(")
+GOTO = re.compile(r"^\s*goto\s+\w+;")
+MAX_C_LINES, MAX_H_LINES, MAX_COLUMNS = 800, 400, 100
+
+
+def layer_of(path):
+    """The layer number of a file of ours, or None for tests."""
+    parts = path.parts
+    if parts[0] == "include":
+        return 0
+    if parts[0] == "storage":
+        return LAYERS.index("storage")
+    if parts[0] == "src":
+        return LAYERS.index(parts[1]) if len(parts) > 2 else LAYERS.index("app")
+    return None
+
+
+def check_include(path, target, system):
+    for pattern, home in HOMES.items():
+        if re.fullmatch(pattern, target) and not re.fullmatch(home, str(path)):
+            return f"<{target}> has its home in {home}"
+    if system or ("/" not in target and path.parts[0] in ("tests", "tools")):
+        return None
+    folder = target.split("/")[0]
+    if folder not in LAYERS:
+        return f'"{target}" is not named from the root of the layers'
+    if path.parts[0] == "tools" and folder not in ("calotype", "base"):
+        return f'"{target}": the client knows base/ and calotype/ only'
+    layer = layer_of(path)
+    if layer is not None and LAYERS.index(folder) > layer:
+        return f'"{target}" lies above {"/".join(path.parts[:-1])}'
+    return None
+
+
+def strip_comments(text):
+    blank = lambda m: re.sub(r"[^\n]", " ", m.group(0))
+    text = re.sub(r"/\*.*?\*/", blank, text, flags=re.S)
+    text = re.sub(r'"(\\.|[^"\\\n])*"', lambda m: '"' + " " * (len(m.group(0)) - 2) + '"', text)
+    return re.sub(r"//[^\n]*", blank, text)
+
+
+def check_file(path):
+    raw = (ROOT / path).read_text(encoding="utf-8")
+    lines = raw.splitlines()
+    limit = MAX_H_LINES if path.suffix == ".h" else MAX_C_LINES
+    if len(lines) > limit:
+        yield 1, f"{len(lines)} lines, at most {limit}"
+    code = strip_comments(raw).splitlines()
+    for number, line in enumerate(lines, 1):
+        if len(line.expandtabs(8)) > MAX_COLUMNS:
+            yield number, f"longer than {MAX_COLUMNS} columns"
+        match = re.match(r'\s*#\s*include\s+(["<])([^">]+)[">]', line)
+        if match:
+            breach = check_include(path, match.group(2), match.group(1) == "<")
+            if breach:
+                yield number, breach
+    for number, line in enumerate(code, 1):
+        if BANNED.search(line):
+            yield number, f"banned function: {BANNED.search(line).group(1)}"
+        if GOTO.match(line):
+            yield number, "goto"
+
+
+def main():
+    files = sorted(p.relative_to(ROOT) for top in ("include", "src", "storage", "tools", "tests")
+                   for p in (ROOT / top).rglob("*") if p.suffix in (".c", ".h", ".def"))
+    breaches = [(f, n, text) for f in files for n, text in check_file(f)]
+    for path, number, text in breaches:
+        print(f"{path}:{number}: {text}")
+    print(f"lint: {len(files)} files, {len(breaches)} breaches")
+    return 1 if breaches or not files else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

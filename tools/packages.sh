@@ -1,0 +1,33 @@
+# The Debian packages that each step needs; sourced by run and test.
+# shellcheck shell=bash
+
+build_packages="gcc libc6-dev meson ninja-build pkg-config libmicrohttpd-dev libcurl4-openssl-dev
+	libssl-dev libmagic-dev libsqlite3-dev libjansson-dev libinih-dev libvips-dev"
+run_packages="curl ca-certificates"
+test_packages="clang libclang-rt-14-dev libcriterion-dev clang-format python3 nodejs npm strace
+	xfsprogs e2fsprogs sqlite3 procps libimage-exiftool-perl"
+
+# Installs what is missing of the named packages; quick when nothing is.
+install_packages() {
+	local missing=() package
+	for package in "$@"; do
+		dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null | grep -q '^.i' ||
+			missing+=("$package")
+	done
+	[ ${#missing[@]} -eq 0 ] && return 0
+	if [ "$(id -u)" -ne 0 ]; then
+		echo "These Debian packages are missing, and only root can install them:" >&2
+		echo "    apt-get install -y --no-install-recommends ${missing[*]}" >&2
+		return 1
+	fi
+	echo "Installing ${#missing[@]} Debian packages: ${missing[*]}" >&2
+	local log
+	log=$(mktemp)
+	if ! { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y \
+		--no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
+		tail -20 "$log" >&2
+		echo "apt-get failed; its whole output is in $log" >&2
+		return 1
+	fi
+	rm -f "$log"
+}
