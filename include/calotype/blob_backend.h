@@ -1,0 +1,74 @@
+/*
+ * For those who write a backend of the blob store (storage/disk.c, memory.c, failing.c). The
+ * generic half (store.c, writer.c, reader.c) hashes, counts and checks; a backend moves bytes.
+ * The thread rule and the errors are those of blob.h. A struct of a backend begins with these.
+ */
+#ifndef CALOTYPE_BLOB_BACKEND_H
+#define CALOTYPE_BLOB_BACKEND_H
+
+#include "calotype/blob.h"
+
+struct ct_blob_stage;  /* an open staging file */
+struct ct_blob_object; /* an open blob */
+
+struct ct_blob_backend_ops {
+	void (*close)(void *backend);
+	bool (*is_healthy)(const void *backend);
+	int (*available)(void *backend, uint64_t *ret_bytes);
+
+	/* `offset`: 0 and fresh, or where a resumed one is cut; see blob.h for reserving. */
+	int (*stage_open)(void *backend, const struct ct_blob_writer_options *options, bool resume,
+	    uint64_t offset, struct ct_blob_stage **ret_stage);
+	int (*stage_write)(void *backend, struct ct_blob_stage *stage, uint64_t offset,
+	    const void *data, size_t length_bytes);
+	int (*stage_sync)(void *backend, struct ct_blob_stage *stage);
+	/* Trims to `size_bytes`, makes bytes and name durable as the class asks. */
+	int (*stage_publish)(void *backend, struct ct_blob_stage *stage, uint64_t size_bytes,
+	    const struct ct_digest *digest, bool *ret_was_present);
+	void (*stage_close)(void *backend, struct ct_blob_stage *stage, bool discard);
+	int (*staging_remove)(void *backend, const char *staging_id);
+	int (*staging_visit)(void *backend,
+	    int (*visit)(const char *staging_id, int64_t modified_ms, void *arg), void *arg);
+
+	int (*object_open)(void *backend, enum ct_blob_class class, const struct ct_digest *digest,
+	    struct ct_blob_object **ret_object, uint64_t *ret_size_bytes);
+	int (*object_read)(void *backend, struct ct_blob_object *object, uint64_t offset,
+	    void *ret_data, size_t length_bytes);
+	int (*object_dup_fd)(void *backend, struct ct_blob_object *object, int *ret_fd);
+	void (*object_close)(void *backend, struct ct_blob_object *object);
+	/* Makes the presence of a blob as durable as stage_publish would; CT_ERROR_NOT_FOUND. */
+	int (*object_sync)(void *backend, enum ct_blob_class class, const struct ct_digest *digest);
+	int (*object_remove)(void *backend, enum ct_blob_class class,
+	    const struct ct_digest *digest);
+};
+
+/* Takes over `backend` also when it fails. */
+int ct_blob_store_new(const struct ct_blob_backend_ops *ops, void *backend,
+    struct ct_blob_store **ret_store);
+
+/*
+ * A wrapper for tests that fails on demand. It takes over `inner`. `plan` outlives it and may be
+ * changed while it runs: the nth call of an operation from now (1 is the next, 0 is none) returns
+ * `error`, after the inner operation was done when `after` is set. As with a real disk, a failed
+ * STAGE_SYNC makes the store unhealthy for good, and so does the error CT_ERROR_STORE_UNHEALTHY.
+ */
+enum ct_failing_operation {
+	CT_FAIL_STAGE_OPEN,
+	CT_FAIL_STAGE_WRITE,
+	CT_FAIL_STAGE_SYNC,
+	CT_FAIL_STAGE_PUBLISH,
+	CT_FAIL_OBJECT_OPEN,
+	CT_FAIL_OBJECT_READ,
+	CT_FAIL_OBJECT_REMOVE,
+	CT_FAIL_OPERATION_COUNT
+};
+
+struct ct_failing_plan;
+int ct_failing_plan_new(struct ct_failing_plan **ret_plan);
+void ct_failing_plan_free(struct ct_failing_plan *plan);
+void ct_failing_plan_set(struct ct_failing_plan *plan, enum ct_failing_operation operation,
+    unsigned nth, int error, bool after);
+int ct_blob_store_open_failing(struct ct_blob_store *inner, struct ct_failing_plan *plan,
+    struct ct_blob_store **ret_store);
+
+#endif

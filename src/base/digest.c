@@ -1,0 +1,19 @@
+#include "calotype/digest.h"
+#include "base/text.h"
+
+#include <string.h>
+
+bool ct_digest_equal(const struct ct_digest *a, const struct ct_digest *b)
+{
+	return memcmp(a->bytes, b->bytes, CT_DIGEST_BYTES) == 0;
+}
+
+void ct_digest_to_hex(const struct ct_digest *digest, char ret_hex[CT_DIGEST_HEX_CHARS + 1])
+{
+	ct_hex_encode(digest->bytes, CT_DIGEST_BYTES, ret_hex);
+}
+
+int ct_digest_from_hex(const char *hex, size_t length, struct ct_digest *ret_digest)
+{
+	return ct_hex_decode((struct ct_slice){ hex, length }, ret_digest->bytes, CT_DIGEST_BYTES);
+}
