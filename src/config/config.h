@@ -1,0 +1,38 @@
+/*
+ * The configuration: defaults, then an INI file, then the environment, then flags, into one struct
+ * that nobody changes afterwards. options.def is the table of all options. One thread.
+ */
+#ifndef CT_CONFIG_H
+#define CT_CONFIG_H
+
+#include "base/buffer.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+/* One member an option: text for TEXT, SECRET and CHOICE, a number for the others. */
+struct ct_config_value {
+	char *text;
+	uint64_t number;
+};
+
+struct ct_config {
+#define CT_ROW(field, kind, flag, otherwise, argument, help) struct ct_config_value field;
+#include "config/options.def"
+#undef CT_ROW
+};
+
+/*
+ * Reads all four sources. `arguments` are those after the program's (and command's) name; only
+ * flags, "--data DIR" or "--data=DIR"; BOOL flags take no argument ("--insecure", "--no-insecure").
+ * The file is --config FILE or CALOTYPE_CONFIG. `environment` is as environ; a CALOTYPE_ variable
+ * that is no option is ignored: the client has its own.
+ * -EINVAL: `*ret_message` (malloc'd) says which source, which option, what would be right.
+ */
+int ct_config_load(int argument_count, char *const *arguments, char *const *environment,
+    struct ct_config **ret_config, char **ret_message);
+void ct_config_free(struct ct_config *config);
+
+/* The table of options for --help. */
+void ct_config_help(struct ct_buffer *buffer);
+
+#endif
