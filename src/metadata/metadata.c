@@ -1,0 +1,156 @@
+#include "metadata/metadata_priv.h"
+#include "base/file.h"
+#include "base/lock.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DEFAULT_MAX_READERS 16
+#define DEFAULT_MAX_QUEUED 4096
+#define DEFAULT_MAX_GROUP 256
+
+struct ct_metadata {
+	/* Set once. */
+	struct ct_database_writer *writer;
+	struct ct_reader_pool *readers;
+};
+
+CT_DEFINE_CLEANUP(metadata_cleanup, struct ct_metadata *, ct_metadata_close)
+CT_DEFINE_CLEANUP(view_cleanup, struct ct_metadata_view *, ct_connection_close)
+
+/*
+ * The names of the database and of its log must survive a power cut as their bytes do; the log was
+ * made by the first read. At each opening: the one before may have died in between.
+ */
+static int sync_directory_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	if (slash == NULL)
+		return ct_file_fsync_directory(".");
+	if (slash == path)
+		return ct_file_fsync_directory("/");
+	ct_cleanup(ct_free_pointer) char *directory = strndup(path, (size_t)(slash - path));
+	return directory == NULL ? -ENOMEM : ct_file_fsync_directory(directory);
+}
+
+static int prepare(const char *path, struct ct_metadata_view *view, int64_t *ret_receiving)
+{
+	int r = ct_connection_migrate(view);
+	if (r < 0)
+		return r;
+	r = ct_upload_count_receiving(view, ret_receiving);
+	if (r < 0)
+		return r;
+	return sync_directory_of(path);
+}
+
+static unsigned or_default(unsigned value, unsigned otherwise)
+{
+	return value != 0 ? value : otherwise;
+}
+
+int ct_metadata_open(const struct ct_metadata_options *options, struct ct_metadata **ret_metadata)
+{
+	ct_cleanup(metadata_cleanup) struct ct_metadata *metadata = calloc(1, sizeof(*metadata));
+	if (metadata == NULL)
+		return -ENOMEM;
+	ct_cleanup(view_cleanup) struct ct_metadata_view *view = NULL;
+	int r = ct_connection_open(options->path, CT_CONNECTION_WRITER, &view);
+	if (r < 0)
+		return r;
+	int64_t receiving;
+	r = prepare(options->path, view, &receiving);
+	if (r < 0)
+		return r;
+	r = ct_reader_pool_new(options->path, or_default(options->max_readers, DEFAULT_MAX_READERS),
+	    &metadata->readers);
+	if (r < 0)
+		return r;
+	r = ct_database_writer_new(ct_steal(view),
+	    or_default(options->max_queued, DEFAULT_MAX_QUEUED),
+	    or_default(options->max_group, DEFAULT_MAX_GROUP), receiving, &metadata->writer);
+	if (r < 0)
+		return r;
+	*ret_metadata = ct_steal(metadata);
+	return 0;
+}
+
+void ct_metadata_close(struct ct_metadata *metadata)
+{
+	if (metadata == NULL)
+		return;
+	/* Its last callbacks may borrow a reader; and who closes last empties the log. */
+	ct_database_writer_stop(metadata->writer);
+	ct_reader_pool_free(metadata->readers);
+	ct_database_writer_free(metadata->writer);
+	free(metadata);
+}
+
+int ct_metadata_submit(
+    struct ct_metadata *metadata, ct_transaction_fn run, ct_transaction_done_fn done, void *arg)
+{
+	return ct_database_writer_submit(metadata->writer, run, done, arg);
+}
+
+struct waiting_write {
+	/* Set once. */
+	ct_transaction_fn run;
+	void *arg;
+
+	struct ct_lock lock;
+	struct ct_condition finished;
+	/* Under lock. */
+	bool is_finished;
+	int result;
+};
+
+static int run_waiting(struct ct_metadata_view *view, void *arg)
+{
+	struct waiting_write *write = arg;
+	return write->run(view, write->arg);
+}
+
+static void finish_waiting(void *arg, int result)
+{
+	struct waiting_write *write = arg;
+	ct_lock_take(&write->lock);
+	write->result = result;
+	write->is_finished = true;
+	ct_condition_signal(&write->finished);
+	ct_lock_release(&write->lock);
+}
+
+int ct_metadata_write(struct ct_metadata *metadata, ct_transaction_fn run, void *arg)
+{
+	CT_ASSERT(!ct_database_writer_is_this_thread(metadata->writer));
+	struct waiting_write write = { .run = run, .arg = arg };
+	ct_lock_init(&write.lock, CT_LOCK_LEAF);
+	ct_condition_init(&write.finished);
+	int r = ct_metadata_submit(metadata, run_waiting, finish_waiting, &write);
+	if (r >= 0) {
+		ct_lock_take(&write.lock);
+		while (!write.is_finished)
+			ct_condition_wait(&write.finished, &write.lock);
+		r = write.result;
+		ct_lock_release(&write.lock);
+	}
+	ct_condition_done(&write.finished);
+	ct_lock_done(&write.lock);
+	return r;
+}
+
+int ct_metadata_borrow(struct ct_metadata *metadata, struct ct_metadata_view **ret_view)
+{
+	return ct_reader_pool_borrow(metadata->readers, ret_view);
+}
+
+void ct_metadata_give_back(struct ct_metadata *metadata, struct ct_metadata_view *view)
+{
+	ct_reader_pool_give_back(metadata->readers, view);
+}
+
+int64_t ct_upload_open_count(struct ct_metadata *metadata)
+{
+	return ct_database_writer_receiving(metadata->writer);
+}
