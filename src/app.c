@@ -1,0 +1,480 @@
+/*
+ * Parts are built in layer order and stopped in reverse: first no new requests (those that send a
+ * body are broken off, their offsets saved; those that wait are answered), then what answers them,
+ * the database last but one, the store last.
+ */
+#include "app.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/lock.h"
+#include "base/log.h"
+#include "base/thread_pool.h"
+#include "cache/cache.h"
+#include "calotype/blob.h"
+#include "calotype/error.h"
+#include "delivery/delivery.h"
+#include "http/http.h"
+#include "images/images.h"
+#include "imaging/pool.h"
+#include "imaging/process.h"
+#include "jobs/jobs.h"
+#include "metadata/metadata.h"
+#include "uploads/uploads.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define COMMIT_THREADS 4
+#define COMMIT_MAX_QUEUED 4096
+#define FILL_THREADS 2
+#define FILL_MAX_QUEUED 4096
+#define HOUSEKEEPING_MS 60000
+#define PURGE_LIMIT 1000
+#define PATH_MAX_BYTES 4096
+#define MALLOC_ARENAS 2
+
+struct app {
+	/* set once, before the threads that read them start */
+	const struct ct_config *config;
+	char owner[CT_ID_CHARS + 1];
+	struct ct_blob_store *store;
+	struct ct_metadata *metadata;
+	struct ct_thread_pool *commit_pool;
+	struct ct_thread_pool *fill_pool;
+	struct ct_http_server *server;
+	struct ct_imaging_pool *workers;
+	struct ct_images *images;
+	struct ct_process *process;
+	struct ct_jobs *jobs;
+	struct ct_uploads *uploads;
+	struct ct_cache *cache;
+	struct ct_delivery *delivery;
+
+	/* the housekeeper; under its lock */
+	struct ct_lock lock;
+	struct ct_condition changed;
+	bool stopping;
+	bool housekeeper_runs; /* owned by the main thread */
+	pthread_t housekeeper;
+};
+
+char *ct_app_database_path(const struct ct_config *config)
+{
+	char path[PATH_MAX_BYTES];
+	if (config->database.text[0])
+		return strdup(config->database.text);
+	if (ct_path_join(config->data.text, "calotype.db", path, sizeof(path)) < 0)
+		return NULL;
+	return strdup(path);
+}
+
+/* ---- the name of this server, for leases ---- */
+
+static int load_owner(struct app *app)
+{
+	char path[PATH_MAX_BYTES];
+	ct_cleanup(ct_buffer_done) struct ct_buffer buffer;
+	ct_buffer_init(&buffer, CT_ID_CHARS + 2);
+	int r = ct_path_join(app->config->data.text, "node", path, sizeof(path));
+	if (r < 0)
+		return r;
+	r = ct_file_read_line(path, &buffer);
+	if (r == 0 && ct_id_is_valid((struct ct_slice){ buffer.data, buffer.length }))
+		return ct_slice_copy((struct ct_slice){ buffer.data, buffer.length }, app->owner,
+		    sizeof(app->owner));
+	if (r < 0 && r != -ENOENT)
+		return r;
+	r = ct_id_generate(app->owner);
+	return r < 0 ? r : ct_file_replace(path, app->owner, strlen(app->owner), 0600);
+}
+
+/* ---- what public means ---- */
+
+static bool is_loopback(const char *listen)
+{
+	return strncmp(listen, "127.", 4) == 0 || strncmp(listen, "[::1]", 5) == 0 ||
+	       strncmp(listen, "localhost:", 10) == 0 || strncmp(listen, "unix:", 5) == 0;
+}
+
+static int insert_key(struct ct_metadata_view *view, void *arg)
+{
+	int r = ct_api_key_insert(view, arg);
+	return r == -EEXIST ? 0 : r;
+}
+
+/* Adds the configured key; refuses to be open to the world. */
+static int check_access(struct app *app)
+{
+	const struct ct_config *config = app->config;
+	if (config->api_key.text[0]) {
+		struct ct_api_key_row row = { .scopes =
+						  CT_SCOPE_READ | CT_SCOPE_WRITE | CT_SCOPE_ADMIN,
+			.name = "configured",
+			.created_at = ct_clock_wall_ms() };
+		if (ct_app_parse_key(config->api_key.text, &row) < 0) {
+			ct_log(CT_LOG_ERROR, "start.bad_api_key",
+			    CT_LOG_TEXT("detail", "CALOTYPE_API_KEY must look like calo_<8>_<43>, "
+						  "as `calotyped key add` makes them"));
+			return -EINVAL;
+		}
+		int r = ct_metadata_write(app->metadata, insert_key, &row);
+		if (r < 0)
+			return r;
+	}
+	struct ct_metadata_view *view = NULL;
+	bool exists = false;
+	int r = ct_metadata_borrow(app->metadata, &view);
+	if (r < 0)
+		return r;
+	r = ct_api_key_exists(view, &exists);
+	ct_metadata_give_back(app->metadata, view);
+	if (r < 0 || exists || config->insecure.number || is_loopback(config->listen.text))
+		return r;
+	ct_log(CT_LOG_ERROR, "start.open_to_the_world", CT_LOG_TEXT("listen", config->listen.text),
+	    CT_LOG_TEXT("detail",
+		"without an API key only a loopback address is served; make one with "
+		"`calotyped key add --scope read,write,admin`, or say --insecure"));
+	return -EACCES;
+}
+
+/* ---- building ---- */
+
+static int open_storage(struct app *app)
+{
+	const struct ct_config *config = app->config;
+	int r = ct_blob_store_open_disk(
+	    &(struct ct_disk_options){
+		.directory = config->data.text,
+		.reserve_bytes = config->reserve.number,
+	    },
+	    &app->store);
+	if (r == -EBUSY)
+		ct_log(CT_LOG_ERROR, "start.data_in_use", CT_LOG_TEXT("data", config->data.text),
+		    CT_LOG_TEXT("detail", "another calotyped holds this data directory"));
+	if (r < 0)
+		return r;
+	ct_cleanup(ct_free_pointer) char *path = ct_app_database_path(config);
+	if (!path)
+		return -ENOMEM;
+	r = ct_metadata_open(&(struct ct_metadata_options){ .path = path }, &app->metadata);
+	return r < 0 ? r : load_owner(app);
+}
+
+static int build_pools(struct app *app)
+{
+	int r = ct_thread_pool_new(
+	    &(struct ct_thread_pool_options){ "ct-commit", COMMIT_THREADS, COMMIT_MAX_QUEUED },
+	    &app->commit_pool);
+	return r < 0 ? r
+		     : ct_thread_pool_new(&(struct ct_thread_pool_options){ "ct-fill", FILL_THREADS,
+					      FILL_MAX_QUEUED },
+			   &app->fill_pool);
+}
+
+static int build_http(struct app *app)
+{
+	const struct ct_config *config = app->config;
+	return ct_http_server_new(
+	    &(struct ct_http_options){
+		.listen = config->listen.text,
+		.metadata = app->metadata,
+		.insecure = config->insecure.number,
+		.plain_keys_anywhere = strcmp(config->plain_keys.text, "any") == 0,
+		.max_connections = (unsigned)config->max_connections.number,
+		.max_per_address = (unsigned)config->max_per_address.number,
+		.access_log = config->access_log.number,
+	    },
+	    &app->server);
+}
+
+static const char *public_url(const struct app *app)
+{
+	return app->config->public_url.text[0] ? app->config->public_url.text : NULL;
+}
+
+static void on_image_deleted(
+    void *arg, const char *image_id, const struct ct_digest *digest, bool blob_hidden)
+{
+	struct app *app = arg;
+	ct_delivery_forget(app->delivery, image_id, digest, blob_hidden);
+}
+
+static int build_imaging(struct app *app)
+{
+	const struct ct_config *config = app->config;
+	uint64_t deadline_s = config->worker_deadline.number;
+	int r = ct_imaging_pool_new(
+	    &(struct ct_imaging_options){
+		.worker_path = config->worker_path.text[0] ? config->worker_path.text : NULL,
+		.max_workers = (unsigned)config->workers.number,
+		.memory_mib = (unsigned)(config->worker_memory.number >> 20),
+		.cpu_s = (unsigned)deadline_s,
+		.deadline_ms = (unsigned)(deadline_s * 1000),
+		.max_pixels = (int64_t)config->max_pixels.number,
+	    },
+	    &app->workers);
+	if (r < 0)
+		return r;
+	return ct_process_new(
+	    &(struct ct_process_options){
+		.metadata = app->metadata,
+		.store = app->store,
+		.pool = app->workers,
+		.public_url = public_url(app),
+	    },
+	    &app->process);
+}
+
+static int build_jobs(struct app *app)
+{
+	struct ct_job_kind kind = ct_process_kind(app->process);
+	return ct_jobs_new(
+	    &(struct ct_jobs_options){
+		.metadata = app->metadata,
+		.owner = app->owner,
+		.kinds = &kind,
+		.kind_count = 1,
+		.workers = (unsigned)app->config->workers.number,
+		.readers = app->commit_pool,
+	    },
+	    &app->jobs);
+}
+
+static int build_resources(struct app *app)
+{
+	const struct ct_config *config = app->config;
+	int r = ct_images_new(
+	    &(struct ct_images_options){
+		.metadata = app->metadata,
+		.store = app->store,
+		.readers = app->commit_pool,
+		.public_url = public_url(app),
+		.deleted = on_image_deleted,
+		.deleted_arg = app,
+	    },
+	    &app->images);
+	if (r < 0)
+		return r;
+	r = ct_uploads_new(
+	    &(struct ct_uploads_options){
+		.metadata = app->metadata,
+		.store = app->store,
+		.jobs = app->jobs,
+		.commit_pool = app->commit_pool,
+		.owner = app->owner,
+		.public_url = public_url(app),
+		.accept = config->accept.text,
+		.max_file_bytes = config->max_file.number,
+		.max_open_uploads = (unsigned)config->max_uploads.number,
+		.expiry_ms = (int64_t)config->upload_expiry.number * 1000,
+	    },
+	    &app->uploads);
+	if (r == -EINVAL)
+		ct_log(CT_LOG_ERROR, "start.bad_accept", CT_LOG_TEXT("accept", config->accept.text),
+		    CT_LOG_TEXT("detail", "right would be image/jpeg,image/png or image/* or */*"));
+	return r;
+}
+
+static int build_delivery(struct app *app)
+{
+	const struct ct_config *config = app->config;
+	int r = ct_cache_new(
+	    &(struct ct_cache_options){
+		.max_bytes = config->cache.number,
+		.fill_pool = app->fill_pool,
+	    },
+	    &app->cache);
+	if (r < 0)
+		return r;
+	return ct_delivery_new(
+	    &(struct ct_delivery_options){
+		.metadata = app->metadata,
+		.store = app->store,
+		.cache = app->cache,
+		.process = app->process,
+		.originals_public = strcmp(config->originals.text, "public") == 0,
+		.blobs_public = strcmp(config->blobs.text, "public") == 0,
+	    },
+	    &app->delivery);
+}
+
+static int add_routes(struct app *app)
+{
+	int r = ct_jobs_add_routes(app->jobs, app->server);
+	if (r == 0)
+		r = ct_images_add_routes(app->images, app->server);
+	if (r == 0)
+		r = ct_uploads_add_routes(app->uploads, app->server);
+	if (r == 0)
+		r = ct_delivery_add_routes(app->delivery, app->server);
+	return r;
+}
+
+static int build(struct app *app)
+{
+	static const struct {
+		const char *name;
+		int (*build)(struct app *app);
+	} steps[] = {
+		{ "storage", open_storage },
+		{ "access", check_access },
+		{ "pools", build_pools },
+		{ "http", build_http },
+		{ "imaging", build_imaging },
+		{ "jobs", build_jobs },
+		{ "resources", build_resources },
+		{ "delivery", build_delivery },
+		{ "routes", add_routes },
+	};
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		int r = steps[i].build(app);
+		if (r < 0) {
+			ct_log(CT_LOG_ERROR, "start.failed", CT_LOG_TEXT("part", steps[i].name),
+			    CT_LOG_CODE(r), CT_LOG_TEXT("detail", ct_error_text(r)));
+			return r;
+		}
+	}
+	return 0;
+}
+
+/* ---- housekeeping ---- */
+
+static int purge_jobs(struct ct_metadata_view *view, void *arg)
+{
+	(void)arg;
+	return ct_job_purge(view, ct_clock_wall_ms() - CT_JOB_KEEP_MS, PURGE_LIMIT);
+}
+
+static void keep_house(struct app *app)
+{
+	int r = ct_uploads_tick(app->uploads);
+	if (r < 0)
+		ct_log(CT_LOG_WARNING, "housekeeping.uploads", CT_LOG_CODE(r));
+	r = ct_metadata_write(app->metadata, purge_jobs, NULL);
+	if (r < 0)
+		ct_log(CT_LOG_WARNING, "housekeeping.jobs", CT_LOG_CODE(r));
+}
+
+static void *run_housekeeper(void *arg)
+{
+	struct app *app = arg;
+	int64_t period_ms = HOUSEKEEPING_MS;
+	int64_t expiry_ms = (int64_t)app->config->upload_expiry.number * 1000;
+	if (expiry_ms < period_ms) /* a short expiry is kept closely */
+		period_ms = expiry_ms > 1000 ? expiry_ms : 1000;
+	int64_t next_ms = ct_clock_monotonic_ms() + period_ms;
+	ct_lock_take(&app->lock);
+	while (!app->stopping) {
+		if (ct_condition_wait_until(&app->changed, &app->lock, next_ms) != -ETIMEDOUT)
+			continue;
+		ct_lock_release(&app->lock);
+		keep_house(app);
+		next_ms = ct_clock_monotonic_ms() + period_ms;
+		ct_lock_take(&app->lock);
+	}
+	ct_lock_release(&app->lock);
+	return NULL;
+}
+
+static void stop_housekeeper(struct app *app)
+{
+	if (!app->housekeeper_runs)
+		return;
+	ct_lock_take(&app->lock);
+	app->stopping = true;
+	ct_condition_signal(&app->changed);
+	ct_lock_release(&app->lock);
+	(void)pthread_join(app->housekeeper, NULL); /* our own thread, joined once */
+	app->housekeeper_runs = false;
+}
+
+/* ---- life ---- */
+
+static int start(struct app *app)
+{
+	int r = ct_jobs_start(app->jobs);
+	if (r == 0)
+		r = ct_uploads_start(app->uploads);
+	if (r == 0)
+		r = ct_thread_start("ct-housekeeper", run_housekeeper, app, &app->housekeeper);
+	app->housekeeper_runs = r == 0;
+	if (r == 0)
+		r = ct_http_server_start(app->server);
+	if (r < 0)
+		ct_log(
+		    CT_LOG_ERROR, "start.failed", CT_LOG_TEXT("part", "threads"), CT_LOG_CODE(r));
+	return r;
+}
+
+static int announce(const struct app *app)
+{
+	const char *url = ct_http_server_url(app->server);
+	ct_log(CT_LOG_INFO, "start.ready", CT_LOG_TEXT("url", url),
+	    CT_LOG_TEXT("version", CALOTYPE_VERSION), CT_LOG_TEXT("data", app->config->data.text));
+	return printf("listening on %s\n", url) < 0 || fflush(stdout) != 0 ? -EIO : 0;
+}
+
+static void wait_for_signal(void)
+{
+	sigset_t set;
+	int received = 0;
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGTERM);
+	(void)sigaddset(&set, SIGINT);
+	while (sigwait(&set, &received) != 0) {
+	}
+	ct_log(CT_LOG_INFO, "stop.signal", CT_LOG_TEXT("signal", strsignal(received)));
+}
+
+static void stop(struct app *app)
+{
+	int64_t timeout_ms = (int64_t)app->config->shutdown_timeout.number * 1000;
+	if (app->server)
+		ct_http_server_stop(app->server, timeout_ms);
+	stop_housekeeper(app);
+	if (app->uploads && ct_uploads_stop(app->uploads, timeout_ms) < 0)
+		ct_log(CT_LOG_WARNING, "stop.uploads_still_saving");
+	if (app->jobs)
+		ct_jobs_stop(app->jobs, timeout_ms);
+	if (app->workers)
+		ct_imaging_pool_stop(app->workers);
+	ct_thread_pool_free(app->fill_pool);
+	ct_thread_pool_free(app->commit_pool);
+	ct_metadata_close(app->metadata);
+	ct_delivery_free(app->delivery);
+	ct_cache_free(app->cache);
+	ct_uploads_free(app->uploads);
+	ct_images_free(app->images);
+	ct_jobs_free(app->jobs);
+	ct_process_free(app->process);
+	ct_imaging_pool_free(app->workers);
+	ct_http_server_free(app->server);
+	ct_blob_store_close(app->store);
+}
+
+int ct_app_run(const struct ct_config *config)
+{
+	struct app app = { .config = config };
+	(void)mallopt(M_ARENA_MAX, MALLOC_ARENAS); /* only memory is at stake */
+	ct_lock_init(&app.lock, CT_LOCK_LEAF);
+	ct_condition_init(&app.changed);
+	int r = build(&app);
+	if (r == 0)
+		r = start(&app);
+	if (r == 0)
+		r = announce(&app);
+	if (r == 0)
+		wait_for_signal();
+	stop(&app);
+	ct_condition_done(&app.changed);
+	ct_lock_done(&app.lock);
+	ct_log(CT_LOG_INFO, "stop.done");
+	return r;
+}

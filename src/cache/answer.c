@@ -1,0 +1,274 @@
+/*
+ * One entry, many answers. The plain hit is the shared object itself; everything that needs a
+ * header of its own (a part, a miss that says so) is a small response over the same bytes.
+ */
+#include "cache/cache_priv.h"
+
+#include "base/assert.h"
+#include "base/text.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ENTRY_MAGIC 0x63656e74u
+#define STATUS_CHARS 96
+#define DIGEST_CHARS 64
+#define MAX_HEADERS 9
+#define SANDBOX "default-src 'none'; sandbox"
+
+static void status_text(const char *cache_name, enum ct_cache_way way, char text[STATUS_CHARS])
+{
+	static const char *const ways[] = { "hit", "fwd=miss; stored", "fwd=miss; collapsed",
+		"fwd=miss" };
+	(void)snprintf(text, STATUS_CHARS, "%s; %s", cache_name, ways[way]); /* names are short */
+}
+
+/* Headers that all answers of an entry have; the count. The engine itself says nosniff. */
+static size_t content_headers(const struct ct_cache_content *content, const char *status,
+    const char *digest, struct ct_http_header_field fields[MAX_HEADERS])
+{
+	size_t count = 0;
+	fields[count++] = (struct ct_http_header_field){ "Content-Type", content->type };
+	fields[count++] = (struct ct_http_header_field){ "ETag", content->etag };
+	fields[count++] = (struct ct_http_header_field){ "Cache-Control", content->cache_control };
+	fields[count++] = (struct ct_http_header_field){ "Cache-Status", status };
+	fields[count++] = (struct ct_http_header_field){ "Accept-Ranges", "bytes" };
+	fields[count++] = (struct ct_http_header_field){ "Repr-Digest", digest };
+	fields[count++] = (struct ct_http_header_field){ "Content-Security-Policy", SANDBOX };
+	fields[count++] =
+	    (struct ct_http_header_field){ "Cross-Origin-Resource-Policy", "cross-origin" };
+	if (content->disposition[0])
+		fields[count++] =
+		    (struct ct_http_header_field){ "Content-Disposition", content->disposition };
+	CT_ASSERT(count <= MAX_HEADERS);
+	return count;
+}
+
+/* RFC 9530 section 3: of the whole content, also with a part of it. */
+static void digest_text(const struct ct_digest *digest, char text[DIGEST_CHARS])
+{
+	char base64[48];
+	ct_base64_encode(digest->bytes, CT_DIGEST_BYTES, base64);
+	(void)snprintf(text, DIGEST_CHARS, "sha-256=:%s:", base64); /* 44 characters and 10 */
+}
+
+static int share(const char *cache_name, const struct ct_cache_content *content,
+    struct ct_http_shared **ret_shared)
+{
+	const struct ct_http_body body = {
+		.data = content->data,
+		.fd = content->data != NULL ? -1 : content->fd,
+		.size_bytes = content->size_bytes,
+		.free = free,
+		.arg = content->data,
+	};
+	char status[STATUS_CHARS], digest[DIGEST_CHARS];
+	struct ct_http_header_field fields[MAX_HEADERS];
+	status_text(cache_name, CT_CACHE_HIT, status);
+	digest_text(&content->digest, digest);
+	size_t count = content_headers(content, status, digest, fields);
+	return ct_http_shared_new(&body, fields, count, ret_shared);
+}
+
+int ct_cache_entry_new(const char *cache_name, const char *key,
+    const struct ct_cache_content *content, struct ct_cache_entry **ret_entry)
+{
+	struct ct_http_shared *shared = NULL;
+	int r = share(cache_name, content, &shared);
+	if (r < 0)
+		return r;
+	struct ct_cache_entry *entry = calloc(1, sizeof(*entry));
+	if (entry == NULL) {
+		ct_http_shared_unref(shared);
+		return -ENOMEM;
+	}
+	entry->magic = ENTRY_MAGIC;
+	entry->references = 1;
+	entry->shared = shared;
+	entry->content = *content;
+	entry->is_file = content->data == NULL;
+	entry->charge_bytes =
+	    sizeof(*entry) + CT_CACHE_OVERHEAD_BYTES + (entry->is_file ? 0 : content->size_bytes);
+	r = ct_slice_copy(ct_slice_from_string(key), entry->key, sizeof(entry->key));
+	CT_ASSERT(r == 0); /* keys are ours */
+	*ret_entry = entry;
+	return 0;
+}
+
+void ct_cache_entry_ref(struct ct_cache_entry *entry)
+{
+	CT_ASSERT_MAGIC(entry, ENTRY_MAGIC);
+	(void)__atomic_fetch_add(&entry->references, 1, __ATOMIC_RELAXED);
+}
+
+void ct_cache_entry_unref(struct ct_cache_entry *entry)
+{
+	CT_ASSERT_MAGIC(entry, ENTRY_MAGIC);
+	if (__atomic_sub_fetch(&entry->references, 1, __ATOMIC_ACQ_REL) > 0)
+		return;
+	CT_ASSERT(!entry->indexed);
+	ct_http_shared_unref(entry->shared);
+	entry->magic = 0;
+	free(entry);
+}
+
+bool ct_cache_etag_matches(
+    struct ct_slice list, const char *etag, enum ct_cache_comparison comparison)
+{
+	if (ct_slice_equal(ct_slice_trim(list), "*"))
+		return true;
+	/* Our tags hold no comma, so that a cut at commas can only miss tags of others. */
+	while (list.data) {
+		struct ct_slice tag = ct_slice_trim(ct_slice_cut(&list, ','));
+		if (comparison == CT_CACHE_WEAK && ct_slice_starts_with(tag, "W/")) {
+			tag.data += 2;
+			tag.length -= 2;
+		}
+		if (ct_slice_equal(tag, etag))
+			return true;
+	}
+	return false;
+}
+
+/* A number beyond all files is as good as the largest that we can tell. */
+static bool parse_position(struct ct_slice text, uint64_t *ret_position)
+{
+	int r = ct_slice_to_u64(text, INT64_MAX, ret_position);
+	if (r == -ERANGE)
+		*ret_position = INT64_MAX;
+	return r == 0 || r == -ERANGE;
+}
+
+/* The part after "bytes=": first and last as numbers, or false for what is to be ignored. */
+static bool parse_spec(
+    struct ct_slice spec, uint64_t size_bytes, uint64_t *ret_first, uint64_t *ret_last)
+{
+	struct ct_slice first_text = ct_slice_cut(&spec, '-');
+	uint64_t first = 0, last = INT64_MAX;
+	if (spec.data == NULL || (first_text.length == 0 && spec.length == 0))
+		return false;
+	if (spec.length > 0 && !parse_position(spec, &last))
+		return false;
+	if (first_text.length == 0) { /* the last `last` bytes */
+		first = last < size_bytes ? size_bytes - last : 0;
+		if (last == 0)
+			first = size_bytes; /* of which there are none */
+		last = INT64_MAX;
+	} else if (!parse_position(first_text, &first) || last < first) {
+		return false;
+	}
+	*ret_first = first;
+	*ret_last = last;
+	return true;
+}
+
+enum ct_cache_range ct_cache_parse_range(
+    struct ct_slice field, uint64_t size_bytes, uint64_t *ret_first, uint64_t *ret_length)
+{
+	uint64_t first = 0, last = 0;
+	struct ct_slice unit = ct_slice_cut(&field, '=');
+	if (field.data == NULL || !ct_slice_equal_ignore_case(unit, "bytes") ||
+	    !parse_spec(ct_slice_trim(field), size_bytes, &first, &last))
+		return CT_CACHE_RANGE_NONE;
+	if (first >= size_bytes)
+		return CT_CACHE_RANGE_OUTSIDE;
+	*ret_first = first;
+	*ret_length = (last < size_bytes ? last + 1 : size_bytes) - first;
+	return CT_CACHE_RANGE_ONE;
+}
+
+static struct ct_http_response *own_response(int status, struct ct_cache_entry *entry,
+    const char *cache_name, enum ct_cache_way way, uint64_t offset, uint64_t length)
+{
+	char cache_status[STATUS_CHARS], digest[DIGEST_CHARS];
+	struct ct_http_header_field fields[MAX_HEADERS];
+	struct ct_http_response *response =
+	    ct_http_response_of_shared(status, entry->shared, offset, length);
+	status_text(cache_name, way, cache_status);
+	digest_text(&entry->content.digest, digest);
+	size_t count = content_headers(&entry->content, cache_status, digest, fields);
+	for (size_t i = 0; i < count; i++)
+		ct_http_response_header(response, fields[i].name, fields[i].value);
+	return response;
+}
+
+static enum ct_http_next answer_outside(
+    struct ct_http_request *request, const struct ct_cache_entry *entry)
+{
+	char text[64];
+	(void)snprintf(
+	    text, sizeof(text), "bytes */%llu", (unsigned long long)entry->content.size_bytes);
+	struct ct_http_response *response = ct_http_problem(request, CT_ERROR_RANGE_NOT_SATISFIABLE,
+	    "the content has %llu bytes", (unsigned long long)entry->content.size_bytes);
+	ct_http_response_header(response, "Content-Range", text);
+	ct_http_response_header(response, "ETag", entry->content.etag);
+	return ct_http_answer(request, response);
+}
+
+static enum ct_http_next answer_part(struct ct_http_request *request, struct ct_cache_entry *entry,
+    const char *cache_name, enum ct_cache_way way, uint64_t first, uint64_t length)
+{
+	char text[96];
+	(void)snprintf(text, sizeof(text), "bytes %llu-%llu/%llu", (unsigned long long)first,
+	    (unsigned long long)(first + length - 1),
+	    (unsigned long long)entry->content.size_bytes);
+	struct ct_http_response *response =
+	    own_response(206, entry, cache_name, way, first, length);
+	ct_http_response_header(response, "Content-Range", text);
+	return ct_http_answer(request, response);
+}
+
+/* The client wants a content that this is not any more. */
+static enum ct_http_next answer_failed(
+    struct ct_http_request *request, const struct ct_cache_entry *entry)
+{
+	struct ct_http_response *response = ct_http_response_new(412);
+	ct_http_response_header(response, "ETag", entry->content.etag);
+	ct_http_response_header(response, "Cache-Control", "no-store");
+	return ct_http_answer(request, response);
+}
+
+static enum ct_http_next answer_whole(struct ct_http_request *request, int status,
+    struct ct_cache_entry *entry, const char *cache_name, enum ct_cache_way way)
+{
+	if (way == CT_CACHE_HIT)
+		return ct_http_answer_shared(request, status, entry->shared);
+	return ct_http_answer(
+	    request, own_response(status, entry, cache_name, way, 0, entry->content.size_bytes));
+}
+
+/* A date, or a weak tag, never equals our strong one (RFC 9110 section 13.1.5). */
+static enum ct_cache_range wanted_range(const struct ct_http_request *request,
+    const struct ct_cache_content *content, uint64_t *ret_first, uint64_t *ret_length)
+{
+	struct ct_slice if_range = ct_http_header(request, "If-Range");
+	if (ct_http_method(request) != CT_HTTP_GET)
+		return CT_CACHE_RANGE_NONE;
+	if (if_range.data != NULL && !ct_slice_equal(if_range, content->etag))
+		return CT_CACHE_RANGE_NONE;
+	return ct_cache_parse_range(
+	    ct_http_header(request, "Range"), content->size_bytes, ret_first, ret_length);
+}
+
+/* In the order of RFC 9110 section 13.2.2; there are no dates of modification to compare. */
+enum ct_http_next ct_cache_answer_entry(struct ct_http_request *request,
+    struct ct_cache_entry *entry, const char *cache_name, enum ct_cache_way way)
+{
+	const struct ct_cache_content *content = &entry->content;
+	struct ct_slice match = ct_http_header(request, "If-Match");
+	struct ct_slice none_match = ct_http_header(request, "If-None-Match");
+	uint64_t first = 0, length = 0;
+	CT_ASSERT_MAGIC(entry, ENTRY_MAGIC);
+	if (match.data != NULL && !ct_cache_etag_matches(match, content->etag, CT_CACHE_STRONG))
+		return answer_failed(request, entry);
+	if (none_match.data != NULL &&
+	    ct_cache_etag_matches(none_match, content->etag, CT_CACHE_WEAK))
+		return answer_whole(request, 304, entry, cache_name, way);
+	switch (wanted_range(request, content, &first, &length)) {
+	case CT_CACHE_RANGE_OUTSIDE: return answer_outside(request, entry);
+	case CT_CACHE_RANGE_ONE: return answer_part(request, entry, cache_name, way, first, length);
+	default: return answer_whole(request, 200, entry, cache_name, way);
+	}
+}

@@ -1,0 +1,83 @@
+/*
+ * Inside of the cache: what an entry is, and how one is turned into an answer.
+ */
+#ifndef CT_CACHE_PRIV_H
+#define CT_CACHE_PRIV_H
+
+#include "base/lock.h"
+#include "cache/cache.h"
+
+/* Intrusive lists: a node is out of its list when `where` is NULL. */
+struct ct_cache_node {
+	struct ct_cache_node *next;
+	struct ct_cache_node **where; /* what points to this node */
+};
+
+struct ct_cache_entry;
+struct ct_cache_use {
+	struct ct_cache_entry *newer, *older;
+};
+enum { CT_CACHE_USE_ALL, CT_CACHE_USE_FILES, CT_CACHE_USE_LISTS };
+
+struct ct_cache_tag_node {
+	struct ct_cache_node node; /* first: a node of the table by tag is one of these */
+	struct ct_cache_entry *entry;
+};
+
+/* What libmicrohttpd and the allocator spend on a shared object with its headers, rounded up. */
+#define CT_CACHE_OVERHEAD_BYTES 2048
+
+/* An answer that may be given again. Counted: the index holds one reference, each answer one. */
+struct ct_cache_entry {
+	uint32_t magic;
+	unsigned references; /* atomic */
+
+	/* set once */
+	struct ct_http_shared *shared;
+	struct ct_cache_content content; /* its data and fd belong to `shared` now */
+	bool is_file;
+	uint64_t charge_bytes;
+	char key[CT_CACHE_KEY_MAX + 1];
+	char tags[CT_CACHE_TAG_MAX][CT_CACHE_TAG_CHARS + 1]; /* empty: none */
+
+	/* under the cache's lock, while it is in the index */
+	bool indexed;
+	struct ct_cache_node by_key;
+	struct ct_cache_tag_node by_tag[CT_CACHE_TAG_MAX];
+	struct ct_cache_use use[CT_CACHE_USE_LISTS];
+
+	struct ct_cache_entry *next_dropped; /* of the thread that took it out of the index */
+};
+
+/* How an answer came about: Cache-Status, RFC 9211. */
+enum ct_cache_way { CT_CACHE_HIT, CT_CACHE_STORED, CT_CACHE_COLLAPSED, CT_CACHE_PASSED };
+
+/* Takes over the content's data and fd also when it fails. -ENOMEM. The caller sets the tags. */
+int ct_cache_entry_new(const char *cache_name, const char *key,
+    const struct ct_cache_content *content, struct ct_cache_entry **ret_entry);
+void ct_cache_entry_ref(struct ct_cache_entry *entry);
+void ct_cache_entry_unref(struct ct_cache_entry *entry);
+
+/* Preconditions, range, and the answer (RFC 9110 sections 13 and 14). The entry is borrowed. */
+enum ct_http_next ct_cache_answer_entry(struct ct_http_request *request,
+    struct ct_cache_entry *entry, const char *cache_name, enum ct_cache_way way);
+
+/* ---- pure parts, for the tests ---- */
+
+/*
+ * Is `etag` (strong, with quotes) in the list, or the list "*"? The weak comparison is for
+ * If-None-Match (RFC 9110 section 13.1.2), the strong one for If-Match (section 13.1.1).
+ */
+enum ct_cache_comparison { CT_CACHE_WEAK, CT_CACHE_STRONG };
+bool ct_cache_etag_matches(
+    struct ct_slice list, const char *etag, enum ct_cache_comparison comparison);
+
+enum ct_cache_range { CT_CACHE_RANGE_NONE, CT_CACHE_RANGE_ONE, CT_CACHE_RANGE_OUTSIDE };
+/*
+ * RFC 9110 section 14.1.2, a single range of a body of `size_bytes`. NONE: absent, another unit,
+ * several ranges or bad syntax, all of which are to be ignored.
+ */
+enum ct_cache_range ct_cache_parse_range(
+    struct ct_slice field, uint64_t size_bytes, uint64_t *ret_first, uint64_t *ret_length);
+
+#endif

@@ -1,0 +1,187 @@
+/*
+ * Who may do what. With keys in the database every scoped route needs one; without any, all is
+ * open to this machine and closed to others, also to those who come by way of a proxy that runs
+ * here: what a proxy passes on looks local but isn't.
+ */
+#include "http/http_priv.h"
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/hash.h"
+#include "metadata/metadata.h"
+
+#include <string.h>
+
+#define KEY_ID_CHARS 8
+#define KEY_SECRET_CHARS 43
+#define KEY_CHARS (5 + KEY_ID_CHARS + 1 + KEY_SECRET_CHARS) /* calo_<8>_<43> */
+#define KEYS_KNOWN_MS 500 /* a key that another process adds counts after that */
+#define ALL_SCOPES (~0u)
+
+static int find_out_about_keys(struct ct_metadata *metadata, bool *ret_exists)
+{
+	struct ct_metadata_view *view;
+	int r = ct_metadata_borrow(metadata, &view);
+	if (r < 0)
+		return r;
+	r = ct_api_key_exists(view, ret_exists);
+	ct_metadata_give_back(metadata, view);
+	return r;
+}
+
+static int has_keys(struct ct_http_server *server, bool *ret_exists)
+{
+	int64_t now_ms = ct_clock_monotonic_ms();
+	if (now_ms >= atomic_load(&server->keys_known_until_ms)) {
+		bool exists;
+		int r = find_out_about_keys(server->options.metadata, &exists);
+		if (r < 0)
+			return r;
+		atomic_store(&server->has_keys, exists);
+		atomic_store(&server->keys_known_until_ms, now_ms + KEYS_KNOWN_MS);
+	}
+	*ret_exists = atomic_load(&server->has_keys);
+	return 0;
+}
+
+static bool has_header(const struct ct_http_request *request, const char *name, bool is_prefix)
+{
+	for (size_t i = 0; i < request->head.field_count; i++) {
+		struct ct_slice field = ct_http_head_name(&request->head, i);
+		if (is_prefix && field.length > strlen(name))
+			field.length = strlen(name);
+		if (ct_slice_equal_ignore_case(field, name))
+			return true;
+	}
+	return false;
+}
+
+static struct ct_http_response *refuse_401(
+    const struct ct_http_request *request, bool has_token, const char *detail)
+{
+	struct ct_http_response *response =
+	    ct_http_problem(request, CT_ERROR_UNAUTHORIZED, "%s", detail);
+	ct_http_response_header(response, "WWW-Authenticate",
+	    has_token ? "Bearer realm=\"calotype\", error=\"invalid_token\""
+		      : "Bearer realm=\"calotype\"");
+	return response;
+}
+
+static struct ct_http_response *check_open_server(struct ct_http_request *request)
+{
+	const struct ct_http_connection *connection = request->connection;
+	request->scopes = ALL_SCOPES;
+	if (connection->server->options.insecure)
+		return NULL;
+	if (has_header(request, "Forwarded", false) || has_header(request, "X-Forwarded-", true) ||
+	    has_header(request, "Via", false))
+		return ct_http_problem(request, CT_ERROR_PROXIED_OPEN_SERVER,
+		    "this server has no API key, so whoever reaches the proxy could do anything: "
+		    "make one with `calotyped key add`, or start it with --insecure");
+	if (!connection->peer.is_loopback)
+		return refuse_401(request, false,
+		    "this server has no API key yet and answers only the machine it runs on: make "
+		    "one with `calotyped key add`, or start it with --insecure");
+	return NULL;
+}
+
+/* The token of "Authorization: Bearer <token>", else absent. */
+static struct ct_slice bearer_token(const struct ct_http_request *request)
+{
+	struct ct_slice value = ct_http_header(request, "Authorization");
+	struct ct_slice scheme = { value.data, value.length < 7 ? value.length : 7 };
+	if (!ct_slice_equal_ignore_case(scheme, "Bearer "))
+		return CT_SLICE_ABSENT;
+	value.data += scheme.length;
+	value.length -= scheme.length;
+	return ct_slice_trim(value);
+}
+
+static bool is_key(struct ct_slice token)
+{
+	if (token.length != KEY_CHARS || !ct_slice_starts_with(token, "calo_") ||
+	    token.data[5 + KEY_ID_CHARS] != '_')
+		return false;
+	for (size_t i = 5; i < token.length; i++) {
+		char byte = token.data[i];
+		if (!((byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'z') ||
+			(byte >= 'A' && byte <= 'Z') || byte == '-' || byte == '_'))
+			return false;
+	}
+	return true;
+}
+
+/* 0 and the key's row, CT_ERROR_UNAUTHORIZED, or an error of the database. */
+static int look_up(
+    struct ct_http_server *server, struct ct_slice token, struct ct_api_key_row *ret_row)
+{
+	struct ct_metadata *metadata = server->options.metadata;
+	struct ct_metadata_view *view;
+	struct ct_digest digest;
+	char id[KEY_ID_CHARS + 1];
+	if (!is_key(token))
+		return CT_ERROR_UNAUTHORIZED;
+	memcpy(id, token.data + 5, KEY_ID_CHARS);
+	id[KEY_ID_CHARS] = '\0';
+	int r = ct_metadata_borrow(metadata, &view);
+	if (r < 0)
+		return r;
+	r = ct_api_key_get(view, id, ret_row);
+	ct_metadata_give_back(metadata, view);
+	if (r == CT_ERROR_NOT_FOUND)
+		return CT_ERROR_UNAUTHORIZED;
+	if (r < 0)
+		return r;
+	ct_hash_once(token.data, token.length, &digest);
+	bool right = ct_digest_equal_secret(&digest, &ret_row->secret);
+	return right && ret_row->revoked_at == 0 ? 0 : CT_ERROR_UNAUTHORIZED;
+}
+
+static struct ct_http_response *check_token(struct ct_http_request *request, struct ct_slice token)
+{
+	struct ct_http_connection *connection = request->connection;
+	struct ct_api_key_row row;
+	if (!connection->peer.is_loopback && !connection->server->options.insecure)
+		return ct_http_problem(request, CT_ERROR_INSECURE_TRANSPORT,
+		    "the key has been readable on its way: put a proxy that speaks TLS in front "
+		    "and replace the key, or start the server with --insecure");
+	int r = look_up(connection->server, token, &row);
+	if (r == CT_ERROR_UNAUTHORIZED)
+		return refuse_401(request, true, "this API key does not exist or is revoked");
+	if (r < 0)
+		return ct_http_problem(request, r, "the API key could not be looked up");
+	request->scopes = row.scopes;
+	memcpy(request->key_id, row.id, sizeof(request->key_id));
+	request->key_id[sizeof(request->key_id) - 1] = '\0';
+	return NULL;
+}
+
+struct ct_http_response *ct_http_auth_check(struct ct_http_request *request, unsigned scope)
+{
+	struct ct_http_server *server = request->connection->server;
+	bool exists;
+	if (server->options.metadata == NULL) {
+		request->scopes = ALL_SCOPES;
+		return NULL;
+	}
+	int r = has_keys(server, &exists);
+	if (r < 0)
+		return ct_http_problem(request, r, "the API keys could not be looked up");
+	if (!exists)
+		return check_open_server(request);
+
+	struct ct_slice token = bearer_token(request);
+	if (token.data != NULL) {
+		struct ct_http_response *refusal = check_token(request, token);
+		if (refusal != NULL)
+			return refusal;
+	} else if (scope != 0) {
+		return refuse_401(request, false, "send \"Authorization: Bearer calo_...\"");
+	}
+	if ((request->scopes & scope) == scope)
+		return NULL;
+	struct ct_http_response *refusal = ct_http_problem(
+	    request, CT_ERROR_FORBIDDEN, "the key %s lacks the scope", request->key_id);
+	ct_http_response_header(
+	    refusal, "WWW-Authenticate", "Bearer realm=\"calotype\", error=\"insufficient_scope\"");
+	return refusal;
+}

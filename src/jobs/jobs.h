@@ -1,0 +1,96 @@
+/*
+ * The durable queue: jobs are rows (metadata.h), worker threads claim them under a lease with a
+ * fencing token, a keeper thread beats the heart of what runs here and frees what died elsewhere.
+ *
+ * A job is inserted with ct_job_insert() in the transaction that needs it; ct_jobs_wake() after
+ * the commit only saves waiting. A job may run twice (a lost lease, a kill -9), but ends once:
+ * what it changes is written in the transaction that ends it, under its token. Attempts are
+ * counted at the claim, so that a job that kills the server ends as failed and not in a loop.
+ *
+ * Layers above register kinds; jobs knows none.
+ */
+#ifndef CT_JOBS_H
+#define CT_JOBS_H
+
+#include "base/json.h"
+#include "metadata/metadata.h"
+
+struct ct_jobs;
+struct ct_http_server;
+struct ct_thread_pool;
+
+#define CT_JOB_MAX_ATTEMPTS 10
+#define CT_JOB_WORKERS_MAX 64
+#define CT_JOB_LEASE_MS 30000
+#define CT_JOB_KEEP_MS (7 * 24 * 3600 * 1000LL)
+
+struct ct_job_outcome {
+	int error;  /* 0: succeeded; ct_error_is_retryable() decides on retry */
+	bool final; /* not tried again, though the error is retryable */
+	char detail[CT_MESSAGE_MAX + 1]; /* for the problem: what was wrong */
+	struct ct_json *response;	 /* when succeeded; taken over. `commit` makes it anew */
+	/*
+	 * When succeeded: runs in the transaction that ends the job, may set `response` to what the
+	 * rows say by then, and may run again when the transaction failed. CT_ERROR_NOT_FOUND ends
+	 * the job as canceled (its image was deleted meanwhile). Then `release` in any case, if
+	 * set.
+	 */
+	int (*commit)(struct ct_metadata_view *view, struct ct_job_outcome *outcome);
+	void (*release)(void *arg);
+	void *arg;
+};
+
+struct ct_job_kind {
+	const char *name;
+	/* In a worker thread; may block; `*ret_outcome` comes zeroed. */
+	void (*run)(
+	    const struct ct_job_row *job, struct ct_job_outcome *ret_outcome, void *context);
+	/*
+	 * In the transaction that ends a job as failed. CT_ERROR_NOT_FOUND, before it has changed
+	 * anything: as in commit. May be NULL.
+	 */
+	int (*failed)(
+	    struct ct_metadata_view *view, const struct ct_job_row *job, int error, void *context);
+	void *context;
+};
+
+struct ct_jobs_options {
+	struct ct_metadata *metadata;
+	struct ct_thread_pool *readers; /* answers lists; outlives the server. NULL: no routes */
+	const char *owner;		/* this server's name; what it held is freed at the start */
+	const struct ct_job_kind *kinds;
+	size_t kind_count;
+	unsigned workers;	/* threads [2], at most CT_JOB_WORKERS_MAX */
+	int64_t lease_ms;	/* [CT_JOB_LEASE_MS]; beats come at a third of it */
+	int64_t backoff_min_ms; /* [1 s], doubled to: */
+	int64_t backoff_max_ms; /* [30 s]; with jitter */
+};
+
+int ct_jobs_new(const struct ct_jobs_options *options, struct ct_jobs **ret_jobs);
+/* Frees what this owner held when it died, starts the threads. BLOCKING. */
+int ct_jobs_start(struct ct_jobs *jobs);
+/*
+ * Claims nothing more, waits for what runs. -ETIMEDOUT after `timeout_ms`: something still runs and
+ * uses the database; end the process without freeing anything, the next start runs it again.
+ */
+int ct_jobs_stop(struct ct_jobs *jobs, int64_t timeout_ms);
+/* Waits for all that still runs. NULL is allowed. */
+void ct_jobs_free(struct ct_jobs *jobs);
+
+/* A job was committed: look now. Any thread, never blocks. */
+void ct_jobs_wake(struct ct_jobs *jobs);
+
+/* Reports progress of the running job, at most once a second into the database. */
+void ct_jobs_set_progress(struct ct_jobs *jobs, const struct ct_job_row *job, double progress);
+
+/* GET /jobs, GET /jobs/{id}. Once; `jobs` outlives the server. */
+int ct_jobs_add_routes(struct ct_jobs *jobs, struct ct_http_server *server);
+
+/* The job as decisions has it; NULL when out of memory. */
+struct ct_json *ct_job_to_json(const struct ct_job_row *row);
+
+/* Keyset cursors, shared by all lists: "<created_at>-<id>"; -EINVAL on anything else. */
+int ct_cursor_parse(const char *text, int64_t *ret_at, char ret_id[CT_ID_CHARS + 1]);
+void ct_cursor_format(int64_t at, const char *id, char ret_text[64]);
+
+#endif

@@ -1,0 +1,76 @@
+/*
+ * The inside of jobs: its life and its worker threads (jobs.c), the transactions of the queue
+ * (queue.c), what an ended job leaves (outcome.c), the keeper (keeper.c).
+ */
+#ifndef CT_JOBS_PRIV_H
+#define CT_JOBS_PRIV_H
+
+#include "jobs/jobs.h"
+#include "jobs/list.h"
+#include "base/lock.h"
+
+/* What one worker runs; the keeper beats its heart. */
+struct ct_job_slot {
+	bool used;
+	bool ending; /* its end is on the way: a lost lease is told there */
+	bool lost;
+	char id[CT_ID_CHARS + 1];
+	int64_t token;
+	int64_t progress_at; /* monotonic, of the last write */
+};
+
+struct ct_jobs {
+	/* Set once. */
+	struct ct_metadata *metadata;
+	struct ct_thread_pool *readers;
+	char owner[CT_NODE_MAX + 1];
+	struct ct_job_kind *kinds;
+	size_t kind_count;
+	unsigned worker_count;
+	int64_t lease_ms, backoff_min_ms, backoff_max_ms;
+	struct ct_http_route routes[2];
+	struct ct_list list;
+	const char *states[CT_JOB_STATE_COUNT];
+
+	/* Owned by the thread that starts and stops. */
+	pthread_t workers[CT_JOB_WORKERS_MAX];
+	unsigned started;
+	pthread_t keeper;
+	bool has_keeper;
+
+	struct ct_lock lock;
+	struct ct_condition work;  /* idle workers wait for `look` */
+	struct ct_condition pause; /* the keeper, a stop and a worker after an error wait here */
+	/* Under lock. */
+	struct ct_job_slot slots[CT_JOB_WORKERS_MAX];
+	unsigned alive;	     /* workers that have not returned */
+	bool look;	     /* something may be due: one worker claims */
+	int64_t next_run_at; /* wall; when the next job may be due, or 0 */
+	bool stopping;
+	bool keeper_stopping;
+};
+
+const struct ct_job_kind *ct_jobs_find_kind(const struct ct_jobs *jobs, const char *name);
+
+/* ---- queue.c; all of them are transactions and block ---- */
+
+/*
+ * Takes a due job that can be run. CT_ERROR_NOT_FOUND: none is due, *ret_next_run_at says when.
+ * A job without a kind, or with all its attempts used up, is ended on the way: -EAGAIN.
+ */
+int ct_jobs_claim(struct ct_jobs *jobs, struct ct_job_row *ret_row, int64_t *ret_next_run_at);
+
+/* Writes how a run has ended: succeeded, failed, canceled, or queued again. CT_ERROR_LEASE_LOST. */
+int ct_jobs_settle(struct ct_jobs *jobs, const struct ct_job_kind *kind,
+    const struct ct_job_row *row, struct ct_job_outcome *outcome);
+
+/* When the attempt after `attempts` runs, from now: doubled from minimum to maximum, and jitter. */
+int64_t ct_jobs_backoff_ms(const struct ct_jobs *jobs, int attempts);
+
+/* The problem (RFC 9457) of an error, as a malloc'd string; NULL when out of memory. */
+char *ct_job_problem_text(int error, const char *detail);
+
+/* ---- keeper.c ---- */
+void *ct_jobs_run_keeper(void *arg);
+
+#endif

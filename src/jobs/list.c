@@ -1,0 +1,139 @@
+#include "jobs/list.h"
+#include "jobs/jobs.h"
+#include "base/cleanup.h"
+#include "base/thread_pool.h"
+#include "calotype/error.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct call {
+	struct ct_http_request *request;
+	const struct ct_list *list;
+	struct ct_list_page page;
+};
+
+/* ---- the query; in the HTTP thread ---- */
+
+static bool find_state(const struct ct_list *list, const char *name, int *ret_state)
+{
+	for (int i = 0; i < list->state_count; i++) {
+		if (strcmp(list->states[i], name) == 0) {
+			*ret_state = i;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* What is wrong with the query, or NULL. */
+static const char *parse(
+    const struct ct_http_request *request, const struct ct_list *list, struct ct_list_page *page)
+{
+	const char *state = ct_http_query(request, "state");
+	const char *limit = ct_http_query(request, "limit");
+	const char *cursor = ct_http_query(request, "cursor");
+	uint64_t number = CT_LIST_LIMIT_DEFAULT;
+	page->state = list->default_state;
+	if (state != NULL && !find_state(list, state, &page->state))
+		return "'state' is none of the states that these have";
+	if (limit != NULL &&
+	    ct_slice_to_u64(ct_slice_from_string(limit), CT_LIST_LIMIT_MAX, &number) < 0)
+		return "'limit' is a number from 1 to 200";
+	if (number == 0)
+		return "'limit' is a number from 1 to 200";
+	page->limit = (int)number;
+	if (cursor != NULL && ct_cursor_parse(cursor, &page->before_at, page->before_id) < 0)
+		return "'cursor' is what 'next' of the page before said, unchanged";
+	return NULL;
+}
+
+/* ---- the page; in a reader's thread ---- */
+
+static void set_link(struct ct_http_response *response, const struct call *call, const char *cursor)
+{
+	char link[256];
+	const struct ct_list_page *page = &call->page;
+	const char *state = page->state >= 0 ? call->list->states[page->state] : "";
+	/* All parts are short and need no escaping. */
+	(void)snprintf(link, sizeof(link), "<%s?%s%s%slimit=%d&cursor=%s>; rel=\"next\"",
+	    call->list->path, state[0] != '\0' ? "state=" : "", state, state[0] != '\0' ? "&" : "",
+	    page->limit, cursor);
+	ct_http_response_header(response, "Link", link);
+}
+
+static struct ct_http_response *make_response(struct call *call)
+{
+	char cursor[64];
+	struct ct_json *json = ct_json_object();
+	struct ct_http_response *response = ct_http_response_new(200);
+	ct_json_set(json, "items", ct_steal(call->page.items));
+	if (call->page.has_more) {
+		ct_cursor_format(call->page.last_at, call->page.last_id, cursor);
+		ct_json_set_text(json, "next", cursor);
+		set_link(response, call, cursor);
+	} else {
+		ct_json_set_null(json, "next");
+	}
+	ct_http_response_header(response, "Cache-Control", "private, no-cache");
+	ct_http_response_json(response, json);
+	return response;
+}
+
+static int fill(struct call *call)
+{
+	struct ct_metadata_view *view;
+	int r = ct_metadata_borrow(call->list->metadata, &view);
+	if (r < 0)
+		return r;
+	call->page.items = ct_json_array();
+	r = call->list->fill(view, &call->page, call->list->context);
+	ct_metadata_give_back(call->list->metadata, view);
+	return r;
+}
+
+static void run_call(void *arg)
+{
+	struct call *call = arg;
+	int r = fill(call);
+	struct ct_http_response *response =
+	    r < 0 ? ct_http_problem(call->request, r, "the list could not be read")
+		  : make_response(call);
+	(void)ct_http_answer(call->request, response); /* its result is for handlers */
+	ct_json_free(call->page.items);
+	free(call);
+}
+
+enum ct_http_next ct_list_answer(struct ct_http_request *request, const struct ct_list *list)
+{
+	ct_cleanup(ct_free_pointer) struct call *call = calloc(1, sizeof(*call));
+	if (call == NULL)
+		return ct_http_answer(request, NULL);
+	call->request = request;
+	call->list = list;
+	const char *wrong = parse(request, list, &call->page);
+	if (wrong != NULL)
+		return ct_http_answer(
+		    request, ct_http_problem(request, CT_ERROR_INVALID_PARAMETER, "%s", wrong));
+	int r = ct_thread_pool_submit(list->readers, run_call, call);
+	if (r < 0)
+		return ct_http_answer(
+		    request, ct_http_problem(request, r, "too many lists are being read"));
+	(void)ct_steal(call); /* the pool's now */
+	return CT_HTTP_WAIT;
+}
+
+bool ct_list_etag_matches(const struct ct_http_request *request, const char *etag)
+{
+	struct ct_slice rest = ct_http_header(request, "If-None-Match");
+	while (rest.data != NULL) {
+		struct ct_slice tag = ct_slice_trim(ct_slice_cut(&rest, ','));
+		if (ct_slice_starts_with(tag, "W/")) { /* the comparison is weak */
+			tag.data += 2;
+			tag.length -= 2;
+		}
+		if (ct_slice_equal(tag, etag) || ct_slice_equal(tag, "*"))
+			return true;
+	}
+	return false;
+}

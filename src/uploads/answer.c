@@ -1,0 +1,106 @@
+#include "uploads/answer.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define URL_MAX 2048
+
+static void format_url(
+    const struct ct_uploads *uploads, const char *folder, const char *id, char ret_url[URL_MAX])
+{
+	const char *base = uploads->options.public_url != NULL ? uploads->options.public_url : "";
+	size_t length = strlen(base);
+
+	while (length > 0 && base[length - 1] == '/')
+		length--;
+	/* uploads.c has checked that it fits. */
+	(void)snprintf(ret_url, URL_MAX, "%.*s/%s/%s", (int)length, base, folder, id);
+}
+
+void ct_answer_location(const struct ct_uploads *uploads, struct ct_http_response *response,
+    const char *folder, const char *id)
+{
+	char url[URL_MAX];
+
+	format_url(uploads, folder, id, url);
+	ct_http_response_header(response, "Location", url);
+}
+
+void ct_answer_job_link(
+    const struct ct_uploads *uploads, struct ct_http_response *response, const char *job_id)
+{
+	char url[URL_MAX];
+	char link[URL_MAX + 32];
+
+	if (job_id[0] == '\0')
+		return;
+	format_url(uploads, "jobs", job_id, url);
+	(void)snprintf(link, sizeof(link), "<%s>; rel=\"status\"", url); /* it fits */
+	ct_http_response_header(response, "Link", link);
+}
+
+static struct ct_http_response *too_large(const struct ct_uploads *uploads,
+    const struct ct_http_request *request, const struct ct_session *session, uint64_t value_bytes)
+{
+	const struct ct_upload_row *row = session != NULL ? ct_session_row(session) : NULL;
+	uint64_t limit = uploads->options.max_file_bytes;
+	struct ct_http_response *response;
+
+	if (row != NULL && row->length_bytes != CT_BLOB_LENGTH_UNKNOWN) {
+		limit = row->length_bytes - row->at.offset;
+		response = ct_http_problem(request, CT_ERROR_TOO_LARGE,
+		    "the upload is %" PRIu64 " bytes long and is at %" PRIu64
+		    "; the body is longer than the rest",
+		    row->length_bytes, row->at.offset);
+	} else {
+		response = ct_http_problem(request, CT_ERROR_TOO_LARGE,
+		    "a file may have at most %" PRIu64 " bytes", limit);
+	}
+	/* A body without a stated length was cut off at its first byte too many. */
+	ct_http_problem_limit(
+	    response, limit, value_bytes == CT_BLOB_LENGTH_UNKNOWN ? limit + 1 : value_bytes);
+	return response;
+}
+
+static struct ct_http_response *full(
+    const struct ct_uploads *uploads, const struct ct_http_request *request)
+{
+	unsigned limit = uploads->options.max_open_uploads;
+	struct ct_http_response *response = ct_http_problem(request, CT_ERROR_LIMIT_REACHED,
+	    "%u uploads are open, and no more may be; finish or delete one, or come back later",
+	    limit);
+
+	ct_http_problem_limit(response, limit, (uint64_t)limit + 1);
+	return response;
+}
+
+struct ct_http_response *ct_answer_problem(const struct ct_uploads *uploads,
+    const struct ct_http_request *request, const struct ct_session *session, int error,
+    uint64_t value_bytes)
+{
+	const char *detail = session != NULL ? ct_session_row(session)->refusal_detail : "";
+
+	switch (ct_error_canonical(error)) {
+	case CT_ERROR_TOO_LARGE: return too_large(uploads, request, session, value_bytes);
+	case CT_ERROR_LIMIT_REACHED:
+		if (session == NULL)
+			return full(uploads, request);
+		return ct_http_problem(request, error, "a queue of the server is full; try again");
+	case CT_ERROR_EMPTY_BODY:
+		return ct_http_problem(request, error,
+		    "an image of 0 bytes is none; send the file's bytes as the body");
+	case CT_ERROR_INSUFFICIENT_SPACE:
+		return ct_http_problem(request, error,
+		    "the disk has no room for this file now; what was acknowledged is kept");
+	case CT_ERROR_UPLOAD_BUSY:
+		return ct_http_problem(
+		    request, error, "another request still saves this upload; try again");
+	case CT_ERROR_UNSUPPORTED_TYPE:
+		if (detail[0] != '\0')
+			return ct_http_problem(request, error, "%s", detail);
+		break;
+	default: break;
+	}
+	return ct_http_problem(request, error, "%s", ct_error_text(error));
+}

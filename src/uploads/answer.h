@@ -1,0 +1,25 @@
+/*
+ * What the answers of whole and resumable uploads share. HTTP threads and `done` callbacks.
+ */
+#ifndef CT_UPLOADS_ANSWER_H
+#define CT_UPLOADS_ANSWER_H
+
+#include "http/http.h"
+#include "uploads/session.h"
+#include "uploads/uploads_priv.h"
+
+/* `header`: <public_url>/<folder>/<id>, or relative. */
+void ct_answer_location(const struct ct_uploads *uploads, struct ct_http_response *response,
+    const char *folder, const char *id);
+
+/* Link: </jobs/{id}>; rel="status", if there is a job. */
+void ct_answer_job_link(
+    const struct ct_uploads *uploads, struct ct_http_response *response, const char *job_id);
+
+/* The problem of a session's error: its limit and value, or why it was refused. `session` may be
+ * NULL; `value_bytes` is what passed a limit. */
+struct ct_http_response *ct_answer_problem(const struct ct_uploads *uploads,
+    const struct ct_http_request *request, const struct ct_session *session, int error,
+    uint64_t value_bytes);
+
+#endif

@@ -1,0 +1,271 @@
+/*
+ * The last step of every upload, in this order (a crash after any line loses nothing):
+ *   1. resumable: bytes durable, then the row in `finishing` at offset == length
+ *   2. the blob published under its digest: bytes and name durable
+ *   3. one transaction: blob, image, job, event, and the upload's row done
+ *   4. the answer
+ * After a crash or a failure between 1 and 3 the row is still `finishing`; the next open, or the
+ * housekeeper, comes here again. Publishing the same bytes twice gives the same blob, and a staging
+ * file that was already renamed away is found by its digest, which the saved hash state tells
+ * (storage/writer.c).
+ */
+#include "uploads/session_priv.h"
+
+#include "base/assert.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "calotype/error.h"
+#include "jobs/jobs.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define JOB_KIND "process_image"
+
+CT_DEFINE_CLEANUP(close_reader, struct ct_blob_reader *, ct_blob_reader_close)
+CT_DEFINE_CLEANUP(free_json, struct ct_json *, ct_json_free)
+
+void ct_session_job(const struct ct_session *session, struct ct_job_row *ret_row)
+{
+	const struct ct_upload_row *row = &session->row;
+
+	*ret_row = (struct ct_job_row){
+		.kind = JOB_KIND,
+		.state = CT_JOB_QUEUED,
+		.max_attempts = CT_JOB_MAX_ATTEMPTS,
+		.version = 1,
+		.run_at = row->updated_at,
+		.created_at = row->updated_at,
+	};
+	memcpy(ret_row->id, row->job_id, sizeof(ret_row->id));
+	memcpy(ret_row->upload_id, row->id, sizeof(ret_row->upload_id));
+	memcpy(ret_row->image_id, row->image_id, sizeof(ret_row->image_id));
+}
+
+/* ---- the transaction ---- */
+
+static int write_blob(struct ct_metadata_view *view, const struct ct_session *session)
+{
+	struct ct_blob_row blob = {
+		.digest = session->committed.digest,
+		.size_bytes = session->committed.size_bytes,
+		.created_at = session->row.updated_at,
+		.last_ref_at = session->row.updated_at,
+	};
+
+	memcpy(blob.type, session->row.type, sizeof(blob.type));
+	return ct_blob_reference(view, &blob);
+}
+
+static int write_image(struct ct_metadata_view *view, const struct ct_session *session)
+{
+	const struct ct_upload_row *row = &session->row;
+	struct ct_image_row image = {
+		.state = CT_IMAGE_PENDING,
+		.digest = session->committed.digest,
+		.size_bytes = session->committed.size_bytes,
+		.created_at = row->updated_at,
+	};
+
+	memcpy(image.id, row->image_id, sizeof(image.id));
+	memcpy(image.job_id, row->job_id, sizeof(image.job_id));
+	memcpy(image.type, row->type, sizeof(image.type));
+	memcpy(image.filename, row->filename, sizeof(image.filename));
+	memcpy(image.key_id, row->key_id, sizeof(image.key_id));
+	return ct_image_insert(view, &image);
+}
+
+static int run_transaction(struct ct_metadata_view *view, void *arg)
+{
+	struct ct_session *session = arg;
+	struct ct_job_row job;
+
+	int r = write_blob(view, session);
+	if (r < 0)
+		return r;
+	r = write_image(view, session);
+	if (r < 0)
+		return r;
+	ct_session_job(session, &job);
+	r = ct_job_insert(view, &job);
+	if (r < 0)
+		return r;
+	r = ct_event_append(
+	    view, "image.created", session->row.image_id, session->event, session->row.updated_at);
+	if (r < 0)
+		return r;
+	return session->in_database ? ct_upload_update(view, &session->row)
+				    : ct_upload_insert(view, &session->row);
+}
+
+static void committed(void *arg, int result)
+{
+	struct ct_session *session = arg;
+	struct ct_upload_row *row = &session->row;
+
+	if (result < 0) {
+		row->state = CT_UPLOAD_FINISHING;
+		row->image_id[0] = row->job_id[0] = '\0';
+	} else {
+		if (session->uploads->options.jobs != NULL)
+			ct_jobs_wake(session->uploads->options.jobs);
+		ct_log(CT_LOG_INFO, "upload.finished", CT_LOG_TEXT("request", session->request_id),
+		    CT_LOG_TEXT("id", row->id), CT_LOG_NUMBER("size", row->length_bytes),
+		    CT_LOG_TEXT("type", row->type), CT_LOG_TEXT("image", row->image_id),
+		    CT_LOG_TEXT("job", row->job_id));
+	}
+	ct_session_complete(session, result);
+}
+
+static char *describe(const struct ct_session *session)
+{
+	const struct ct_upload_row *row = &session->row;
+	char hex[CT_DIGEST_HEX_CHARS + 1];
+	ct_cleanup(free_json) struct ct_json *event = ct_json_object();
+
+	ct_digest_to_hex(&session->committed.digest, hex);
+	ct_json_set_text(event, "image", row->image_id);
+	ct_json_set_text(event, "job", row->job_id);
+	ct_json_set_text(event, "upload", row->id);
+	ct_json_set_text(event, "sha256", hex);
+	ct_json_set_number(event, "size", (int64_t)session->committed.size_bytes);
+	ct_json_set_text(event, "type", row->type);
+	return ct_json_to_text(event);
+}
+
+static int submit_transaction(struct ct_session *session)
+{
+	struct ct_upload_row *row = &session->row;
+
+	int r = ct_id_generate(row->image_id);
+	if (r == 0)
+		r = ct_id_generate(row->job_id);
+	if (r < 0)
+		return r;
+	row->state = CT_UPLOAD_DONE;
+	row->length_bytes = row->at.offset = session->committed.size_bytes;
+	row->updated_at = ct_clock_wall_ms();
+	free(session->event);
+	session->event = describe(session);
+	if (session->event == NULL)
+		return -ENOMEM;
+	return ct_metadata_submit(
+	    session->uploads->options.metadata, run_transaction, committed, session);
+}
+
+/* ---- the type, when the first bytes came in an earlier request ---- */
+
+static int sniff_blob(struct ct_session *session)
+{
+	struct ct_blob_store *store = session->uploads->options.store;
+	ct_cleanup(close_reader) struct ct_blob_reader *reader = NULL;
+
+	int r = ct_blob_reader_open(store, CT_BLOB_ORIGINAL, &session->committed.digest, &reader);
+	if (r < 0)
+		return r;
+	uint64_t size = ct_blob_reader_size(reader);
+	size_t length = size < CT_SNIFF_BYTES ? (size_t)size : CT_SNIFF_BYTES;
+	ct_cleanup(ct_free_pointer) char *data = malloc(length);
+	if (data == NULL)
+		return -ENOMEM;
+	r = ct_blob_reader_read(reader, 0, data, length);
+	if (r < 0)
+		return r;
+	return ct_session_sniff(session, data, length);
+}
+
+static int sniff_late(struct ct_session *session)
+{
+	int r = session->row.type[0] == '\0' ? sniff_blob(session) : 0;
+
+	/*
+	 * The blob is ours to remove if it was not there before: whoever published the same bytes
+	 * meanwhile is refused like us, since the type hangs on the bytes alone.
+	 */
+	session->remove_blob = r == CT_ERROR_UNSUPPORTED_TYPE && !session->committed.was_present;
+	return r;
+}
+
+/* ---- the steps ---- */
+
+static void run_publish(void *arg)
+{
+	struct ct_session *session = arg;
+
+	int r = ct_blob_writer_commit(session->writer, &session->committed);
+	if (r == 0) {
+		ct_blob_writer_close(ct_steal(session->writer));
+		r = sniff_late(session);
+	}
+	if (r == CT_ERROR_UNSUPPORTED_TYPE) {
+		CT_ASSERT(session->is_named); /* a whole one has been looked at before */
+		ct_session_end_as(session, CT_UPLOAD_REFUSED, r);
+		return;
+	}
+	if (r == 0)
+		r = submit_transaction(session);
+	if (r < 0) {
+		session->row.state = CT_UPLOAD_FINISHING;
+		ct_session_complete(session, r);
+	}
+}
+
+static void end_is_durable(void *arg, int result)
+{
+	struct ct_session *session = arg;
+
+	if (result == 0)
+		result = ct_session_submit(session, run_publish);
+	if (result < 0)
+		ct_session_complete(session, result);
+}
+
+static int record_end(struct ct_session *session)
+{
+	int r = ct_session_sync(session);
+
+	session->row.state = CT_UPLOAD_FINISHING;
+	return r < 0 ? r : ct_session_update(session, end_is_durable);
+}
+
+/* A body of unknown length that ended before there was enough to look at. */
+static int sniff_rest(struct ct_session *session)
+{
+	if (!session->sees_start || session->row.type[0] != '\0')
+		return 0;
+	if (session->prefix_length == 0)
+		return CT_ERROR_EMPTY_BODY;
+	return ct_session_sniff(session, session->prefix, session->prefix_length);
+}
+
+void ct_session_run_finish(void *arg)
+{
+	struct ct_session *session = arg;
+	const struct ct_upload_row *row = &session->row;
+
+	int r = sniff_rest(session);
+	if (r < 0) {
+		ct_session_complete(session, r);
+	} else if (session->is_named && row->state != CT_UPLOAD_FINISHING) {
+		r = record_end(session);
+		if (r < 0)
+			ct_session_complete(session, r);
+	} else {
+		run_publish(session);
+	}
+}
+
+int ct_session_finish(struct ct_session *session, ct_session_done_fn done, void *arg)
+{
+	CT_ASSERT(session->writer != NULL && !session->broken);
+	CT_ASSERT(!session->is_named || ct_session_offset(session) == session->row.length_bytes);
+	ct_session_begin_step(session, done, arg);
+	int r = ct_session_submit(session, ct_session_run_finish);
+	if (r < 0)
+		session->done = NULL;
+	return r;
+}

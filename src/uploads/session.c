@@ -1,0 +1,474 @@
+/*
+ * The state machine of an upload. Each step runs: HTTP thread -> commit pool (disk) -> the
+ * database's thread (commit) -> `done`; the session is handed along and never shared. The registry
+ * gives one session at a time the upload; the epoch of the lease fences off what an earlier process
+ * may still write.
+ */
+#include "uploads/session_priv.h"
+
+#include "base/assert.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/thread_pool.h"
+#include "calotype/error.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int ct_session_new(struct ct_uploads *uploads, const char *request_id, void (*interrupt)(void *arg),
+    void *interrupt_arg, struct ct_session **ret_session)
+{
+	struct ct_session *session = calloc(1, sizeof(*session));
+
+	if (session == NULL)
+		return -ENOMEM;
+	session->magic = CT_SESSION_MAGIC;
+	session->uploads = uploads;
+	session->interrupt = interrupt;
+	session->interrupt_arg = interrupt_arg;
+	/* An id that is too long is only cut in the log. */
+	(void)snprintf(session->request_id, sizeof(session->request_id), "%s", request_id);
+	ct_registry_enter(&uploads->registry);
+	*ret_session = session;
+	return 0;
+}
+
+const struct ct_upload_row *ct_session_row(const struct ct_session *session)
+{
+	return &session->row;
+}
+
+uint64_t ct_session_offset(const struct ct_session *session)
+{
+	return session->writer != NULL ? ct_blob_writer_offset(session->writer)
+				       : session->row.at.offset;
+}
+
+/* ---- steps ---- */
+
+int ct_session_submit(struct ct_session *session, void (*run)(void *session))
+{
+	return ct_thread_pool_submit(session->uploads->options.commit_pool, run, session);
+}
+
+void ct_session_begin_step(struct ct_session *session, ct_session_done_fn done, void *arg)
+{
+	CT_ASSERT_MAGIC(session, CT_SESSION_MAGIC);
+	CT_ASSERT(session->done == NULL && done != NULL);
+	session->done = done;
+	session->arg = arg;
+	session->goes_on = false;
+	if (session->is_held)
+		ct_registry_set_interruptible(&session->uploads->registry, &session->hold, false);
+}
+
+int ct_session_cancel_step(struct ct_session *session, int error)
+{
+	session->done = NULL;
+	return error;
+}
+
+int ct_session_submit_step(struct ct_session *session, void (*run)(void *session))
+{
+	int r = ct_session_submit(session, run);
+
+	return r < 0 ? ct_session_cancel_step(session, r) : 0;
+}
+
+void ct_session_complete(struct ct_session *session, int result)
+{
+	CT_ASSERT_MAGIC(session, CT_SESSION_MAGIC);
+	CT_ASSERT(session->done != NULL);
+	ct_session_done_fn done = session->done;
+
+	session->done = NULL;
+	if (result < 0)
+		session->broken = true;
+	else if (session->goes_on && session->is_held)
+		ct_registry_set_interruptible(&session->uploads->registry, &session->hold, true);
+	done(session->arg, result);
+}
+
+static int run_update(struct ct_metadata_view *view, void *arg)
+{
+	struct ct_session *session = arg;
+
+	return ct_upload_update(view, &session->row);
+}
+
+int ct_session_update(struct ct_session *session, ct_transaction_done_fn done)
+{
+	session->row.updated_at = ct_clock_wall_ms();
+	return ct_metadata_submit(session->uploads->options.metadata, run_update, done, session);
+}
+
+int ct_session_sync(struct ct_session *session)
+{
+	int r = ct_blob_writer_sync(session->writer, &session->row.at);
+
+	if (r == 0)
+		session->row.expires_at = ct_clock_wall_ms() + session->uploads->options.expiry_ms;
+	return r;
+}
+
+/* ---- the end ---- */
+
+static void destroy(void *arg)
+{
+	struct ct_session *session = arg;
+	struct ct_registry *registry = &session->uploads->registry;
+
+	/* The staging file is closed before another request may open it. */
+	if (session->is_named && !session->in_database)
+		ct_blob_writer_discard(session->writer);
+	else
+		ct_blob_writer_close(session->writer);
+	if (session->is_held)
+		ct_registry_release(registry, &session->hold);
+	free(session->prefix);
+	free(session->event);
+	session->magic = 0;
+	free(session);
+	ct_registry_leave(registry);
+}
+
+/* Closing touches the disk, so it is the pool's if the pool has room. */
+static void destroy_elsewhere(struct ct_session *session)
+{
+	if (session->writer == NULL || ct_session_submit(session, destroy) < 0)
+		destroy(session);
+}
+
+static void saved_at_end(void *arg, int result)
+{
+	struct ct_session *session = arg;
+
+	ct_log(result < 0 ? CT_LOG_WARNING : CT_LOG_INFO, "upload.broken",
+	    CT_LOG_TEXT("request", session->request_id), CT_LOG_TEXT("id", session->row.id),
+	    CT_LOG_NUMBER("offset", session->row.at.offset),
+	    CT_LOG_TEXT("state", ct_upload_state_name(session->row.state)), CT_LOG_CODE(result));
+	destroy_elsewhere(session);
+}
+
+static void run_checkpoint(void *arg);
+
+static void run_end(void *arg)
+{
+	struct ct_session *session = arg;
+
+	ct_session_begin_step(session, saved_at_end, session);
+	if (ct_blob_writer_offset(session->writer) == session->row.length_bytes)
+		ct_session_run_finish(session);
+	else
+		run_checkpoint(session);
+}
+
+static bool has_unsaved_bytes(const struct ct_session *session)
+{
+	return session->is_named && session->in_database && !session->broken &&
+	       session->writer != NULL && session->row.state == CT_UPLOAD_RECEIVING &&
+	       ct_blob_writer_offset(session->writer) > session->row.at.offset;
+}
+
+void ct_session_end(struct ct_session *session)
+{
+	if (session == NULL)
+		return;
+	CT_ASSERT_MAGIC(session, CT_SESSION_MAGIC);
+	CT_ASSERT(session->done == NULL);
+	if (session->is_held)
+		ct_registry_set_interruptible(&session->uploads->registry, &session->hold, false);
+	if (!has_unsaved_bytes(session) || ct_session_submit(session, run_end) < 0)
+		destroy_elsewhere(session);
+}
+
+/* ---- beginning ---- */
+
+static int fill_row(struct ct_session *session, const struct ct_session_start *start)
+{
+	struct ct_upload_row *row = &session->row;
+	int64_t now = ct_clock_wall_ms();
+
+	row->state = CT_UPLOAD_RECEIVING;
+	row->length_bytes = start->length_bytes;
+	row->created_at = row->updated_at = now;
+	row->expires_at = now + session->uploads->options.expiry_ms;
+	row->lease_until = now + CT_SESSION_LEASE_MS;
+	row->epoch = 1;
+	session->sees_start = true;
+	const struct {
+		const char *from;
+		char *to;
+		size_t capacity;
+	} texts[] = {
+		{ start->filename, row->filename, sizeof(row->filename) },
+		{ start->metadata, row->metadata, sizeof(row->metadata) },
+		{ start->key_id, row->key_id, sizeof(row->key_id) },
+		{ session->uploads->instance, row->owner, sizeof(row->owner) },
+	};
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		if (texts[i].from == NULL)
+			continue;
+		int r = ct_slice_copy(
+		    ct_slice_from_string(texts[i].from), texts[i].to, texts[i].capacity);
+		if (r < 0)
+			return r;
+	}
+	return ct_id_generate(row->id);
+}
+
+struct ct_blob_writer_options ct_session_writer_options(const struct ct_session *session)
+{
+	return (struct ct_blob_writer_options){
+		.class = CT_BLOB_ORIGINAL,
+		.staging_id = session->is_named ? session->row.id : NULL,
+		.declared_bytes = session->row.length_bytes,
+	};
+}
+
+int ct_session_begin_whole(struct ct_session *session, const struct ct_session_start *start)
+{
+	int r = fill_row(session, start);
+	if (r < 0)
+		return r;
+	struct ct_blob_writer_options options = ct_session_writer_options(session);
+	return ct_blob_writer_begin(session->uploads->options.store, &options, &session->writer);
+}
+
+static int run_insert(struct ct_metadata_view *view, void *arg)
+{
+	struct ct_session *session = arg;
+
+	return ct_upload_insert(view, &session->row);
+}
+
+static void created(struct ct_session *session, int result)
+{
+	atomic_fetch_sub(&session->uploads->creating, 1);
+	if (result == 0)
+		ct_log(CT_LOG_INFO, "upload.created", CT_LOG_TEXT("request", session->request_id),
+		    CT_LOG_TEXT("id", session->row.id),
+		    CT_LOG_NUMBER("size", session->row.length_bytes));
+	ct_session_complete(session, result);
+}
+
+static void inserted(void *arg, int result)
+{
+	struct ct_session *session = arg;
+
+	session->in_database = result == 0;
+	session->goes_on = true;
+	created(session, result);
+}
+
+static void run_create(void *arg)
+{
+	struct ct_session *session = arg;
+	const struct ct_uploads_options *options = &session->uploads->options;
+	struct ct_blob_writer_options writing = ct_session_writer_options(session);
+
+	int r = ct_blob_writer_begin(options->store, &writing, &session->writer);
+	if (r == 0)
+		r = ct_metadata_submit(options->metadata, run_insert, inserted, session);
+	if (r < 0)
+		created(session, r);
+}
+
+int ct_session_create(struct ct_session *session, const struct ct_session_start *start,
+    ct_session_done_fn done, void *arg)
+{
+	CT_ASSERT(start->length_bytes != CT_BLOB_LENGTH_UNKNOWN);
+	session->is_named = true;
+	int r = fill_row(session, start);
+	if (r < 0)
+		return r;
+	ct_session_prepare_hold(session);
+	r = ct_registry_acquire(&session->uploads->registry, &session->hold);
+	if (r < 0)
+		return r;
+	CT_ASSERT(r == 1); /* nobody can know an id that was just made */
+	session->is_held = true;
+	ct_session_begin_step(session, done, arg);
+	atomic_fetch_add(&session->uploads->creating, 1);
+	r = ct_session_submit_step(session, run_create);
+	if (r < 0)
+		atomic_fetch_sub(&session->uploads->creating, 1);
+	return r;
+}
+
+/* ---- appending ---- */
+
+int ct_session_sniff(struct ct_session *session, const void *data, size_t length)
+{
+	struct ct_upload_row *row = &session->row;
+	const struct ct_accept *accept = session->uploads->accept;
+
+	/* Whatever is wrong with libmagic, it is not the client's 404. */
+	if (ct_sniff(session->uploads->sniffer, data, length, row->type, sizeof(row->type)) < 0)
+		return CT_ERROR_INTERNAL;
+	if (ct_accept_matches(accept, row->type))
+		return 0;
+	row->refusal = CT_ERROR_UNSUPPORTED_TYPE;
+	(void)snprintf(row->refusal_detail, sizeof(row->refusal_detail),
+	    "the bytes are %s; accepted are: %s", row->type, ct_accept_list(accept));
+	return CT_ERROR_UNSUPPORTED_TYPE;
+}
+
+/* How many bytes are looked at, and how many came before these. */
+static int sniff_piece(struct ct_session *session, uint64_t before, const void *data, size_t length)
+{
+	uint64_t needed =
+	    session->row.length_bytes < CT_SNIFF_BYTES ? session->row.length_bytes : CT_SNIFF_BYTES;
+
+	if (before == 0 && length >= needed)
+		return ct_session_sniff(session, data, (size_t)needed);
+	if (session->prefix == NULL) {
+		session->prefix = malloc((size_t)needed);
+		if (session->prefix == NULL)
+			return -ENOMEM;
+	}
+	size_t room = (size_t)needed - session->prefix_length;
+	size_t taken = length < room ? length : room;
+	memcpy(session->prefix + session->prefix_length, data, taken);
+	session->prefix_length += taken;
+	if (session->prefix_length < needed)
+		return 0;
+	int r = ct_session_sniff(session, session->prefix, session->prefix_length);
+	free(ct_steal(session->prefix));
+	return r;
+}
+
+static int append(struct ct_session *session, const void *data, size_t length)
+{
+	uint64_t before = ct_blob_writer_offset(session->writer);
+	int r = 0;
+
+	/* Before writing: what is refused needs no disk. */
+	if (session->sees_start && session->row.type[0] == '\0' && length > 0)
+		r = sniff_piece(session, before, data, length);
+	return r < 0 ? r : ct_blob_writer_append(session->writer, data, length);
+}
+
+int ct_session_append(struct ct_session *session, const void *data, size_t length_bytes)
+{
+	CT_ASSERT_MAGIC(session, CT_SESSION_MAGIC);
+	CT_ASSERT(session->done == NULL && session->writer != NULL && !session->broken);
+	uint64_t limit = session->row.length_bytes;
+
+	if (limit == CT_BLOB_LENGTH_UNKNOWN)
+		limit = session->uploads->options.max_file_bytes;
+	if (length_bytes > limit - ct_blob_writer_offset(session->writer))
+		return CT_ERROR_TOO_LARGE;
+	int r = append(session, data, length_bytes);
+	session->broken = r < 0;
+	return r;
+}
+
+bool ct_session_wants_checkpoint(const struct ct_session *session)
+{
+	return session->is_named && session->row.length_bytes > ct_session_offset(session) &&
+	       ct_session_offset(session) - session->row.at.offset >= CT_SESSION_CHECKPOINT_BYTES;
+}
+
+static void checkpointed(void *arg, int result)
+{
+	ct_session_complete(arg, result);
+}
+
+static void run_checkpoint(void *arg)
+{
+	struct ct_session *session = arg;
+
+	int r = ct_session_sync(session);
+	if (r == 0)
+		r = ct_session_update(session, checkpointed);
+	if (r < 0)
+		ct_session_complete(session, r);
+}
+
+int ct_session_checkpoint(struct ct_session *session, ct_session_done_fn done, void *arg)
+{
+	CT_ASSERT(session->is_named && session->writer != NULL);
+	ct_session_begin_step(session, done, arg);
+	session->goes_on = true;
+	return ct_session_submit_step(session, run_checkpoint);
+}
+
+int ct_session_save(struct ct_session *session, ct_session_done_fn done, void *arg)
+{
+	CT_ASSERT(session->is_named && session->writer != NULL);
+	ct_session_begin_step(session, done, arg);
+	return ct_session_submit_step(session, run_checkpoint);
+}
+
+/* ---- ending a resumable one without an image ---- */
+
+static void run_remove(void *arg)
+{
+	struct ct_session *session = arg;
+	struct ct_blob_store *store = session->uploads->options.store;
+	int r = 0;
+
+	if (session->writer != NULL)
+		ct_blob_writer_discard(ct_steal(session->writer));
+	else
+		r = ct_blob_staging_remove(store, session->row.id);
+	if (r == 0 && session->remove_blob)
+		r = ct_blob_remove(store, CT_BLOB_ORIGINAL, &session->committed.digest);
+	if (r < 0)
+		ct_log(CT_LOG_WARNING, "upload.not_removed", CT_LOG_TEXT("id", session->row.id),
+		    CT_LOG_CODE(r));
+	/* What is left is swept later. */
+	ct_session_complete(session, session->result);
+}
+
+static void ended(void *arg, int result)
+{
+	struct ct_session *session = arg;
+
+	if (result < 0) {
+		ct_session_complete(session, result);
+		return;
+	}
+	ct_log(CT_LOG_INFO, "upload.ended", CT_LOG_TEXT("request", session->request_id),
+	    CT_LOG_TEXT("id", session->row.id),
+	    CT_LOG_TEXT("state", ct_upload_state_name(session->row.state)),
+	    CT_LOG_TEXT("detail", session->row.refusal_detail));
+	if (ct_session_submit(session, run_remove) < 0)
+		ct_session_complete(session, session->result);
+}
+
+static int begin_end(struct ct_session *session, enum ct_upload_state state, int result)
+{
+	session->row.state = state;
+	session->result = result;
+	return ct_session_update(session, ended);
+}
+
+void ct_session_end_as(struct ct_session *session, enum ct_upload_state state, int result)
+{
+	int r = begin_end(session, state, result);
+
+	if (r < 0)
+		ct_session_complete(session, r);
+}
+
+int ct_session_refuse(struct ct_session *session, int error, ct_session_done_fn done, void *arg)
+{
+	CT_ASSERT(session->is_named && error < 0);
+	session->row.refusal = error;
+	ct_session_begin_step(session, done, arg);
+	int r = begin_end(session, CT_UPLOAD_REFUSED, 0);
+	return r < 0 ? ct_session_cancel_step(session, r) : 0;
+}
+
+int ct_session_cancel(struct ct_session *session, ct_session_done_fn done, void *arg)
+{
+	CT_ASSERT(session->is_named && session->is_held);
+	ct_session_begin_step(session, done, arg);
+	int r = begin_end(session, CT_UPLOAD_CANCELED, 0);
+	return r < 0 ? ct_session_cancel_step(session, r) : 0;
+}

@@ -1,0 +1,116 @@
+/*
+ * One request's hold of one upload: the state machine. It knows no HTTP.
+ *
+ *   whole:      begin_whole -> append* -> finish -> end          nothing is left of a broken one
+ *   resumable:  create | open -> append* [checkpoint] -> save | finish | cancel -> end
+ *
+ * Rows go receiving -> finishing -> done, or from either to refused, and from receiving to expired
+ * or canceled. `finishing` is durable before the bytes are published: whoever opens it next
+ * finishes it, so that a crash between blob and row loses nothing (finish.c).
+ *
+ * Threads: a session belongs to one thread at a time. A function with `done` hands it over to the
+ * commit pool and the database's thread and returns at once: 0, then `done` comes exactly once,
+ * from another thread, perhaps before the return; or an error, and it does not come. `done` must
+ * not block; it owns the session again.
+ *
+ * Errors: those of blob.h and metadata.h, and CT_ERROR_LIMIT_REACHED when a queue is full. After
+ * one, only ct_session_row() and ct_session_end() are allowed.
+ */
+#ifndef CT_UPLOADS_SESSION_H
+#define CT_UPLOADS_SESSION_H
+
+#include "metadata/metadata.h"
+
+#define CT_SESSION_CHECKPOINT_BYTES ((uint64_t)16 << 20) /* at most this is lost in a crash */
+
+struct ct_session;
+struct ct_uploads;
+
+typedef void (*ct_session_done_fn)(void *arg, int result);
+
+/* All is copied. */
+struct ct_session_start {
+	uint64_t length_bytes; /* CT_BLOB_LENGTH_UNKNOWN: whole ones only */
+	const char *filename;  /* cleaned */
+	const char *metadata;  /* tus, as given; or NULL */
+	const char *key_id;
+};
+
+enum ct_session_purpose {
+	CT_SESSION_READ,
+	CT_SESSION_APPEND,
+	CT_SESSION_CANCEL,
+	CT_SESSION_EXPIRE /* ct_session_expire()'s own */
+};
+
+struct ct_session_open {
+	const char *id; /* copied */
+	enum ct_session_purpose purpose;
+	uint64_t offset;     /* append: must be the upload's */
+	uint64_t body_bytes; /* append: must fit; CT_BLOB_LENGTH_UNKNOWN is not checked */
+};
+
+/* `interrupt` (NULL: never) is called while an append is open and another request wants it. */
+int ct_session_new(struct ct_uploads *uploads, const char *request_id, void (*interrupt)(void *arg),
+    void *interrupt_arg, struct ct_session **ret_session);
+
+/*
+ * The last call, from any step in which no `done` is awaited. What was appended to a resumable
+ * one and not saved is saved now, in the pool; a whole one that is not finished leaves nothing.
+ */
+void ct_session_end(struct ct_session *session);
+
+/* The upload as its row says, or will say; borrowed. */
+const struct ct_upload_row *ct_session_row(const struct ct_session *session);
+/* The job of a finished upload that this session finished; nothing in it is owned. */
+void ct_session_job(const struct ct_session *session, struct ct_job_row *ret_row);
+uint64_t ct_session_offset(const struct ct_session *session);
+/* done, refused, expired or canceled */
+bool ct_session_is_ended(const struct ct_session *session);
+
+int ct_session_begin_whole(struct ct_session *session, const struct ct_session_start *start);
+
+/* Staging and row are durable when `done` comes. */
+int ct_session_create(struct ct_session *session, const struct ct_session_start *start,
+    ct_session_done_fn done, void *arg);
+
+/*
+ * Waits for the upload's holder, reads the row. 0 also for one that has ended: look at its state.
+ * CT_ERROR_NOT_FOUND; CT_ERROR_GONE: expired; CT_ERROR_UPLOAD_BUSY; append:
+ * CT_ERROR_OFFSET_CONFLICT, CT_ERROR_TOO_LARGE, CT_ERROR_STAGING_DAMAGED (it is refused then).
+ */
+int ct_session_open(struct ct_session *session, const struct ct_session_open *open,
+    ct_session_done_fn done, void *arg);
+
+/*
+ * Hashes and writes, in the caller's thread; sniffs once enough is there. CT_ERROR_TOO_LARGE: more
+ * than its length, or than is allowed, nothing of `data` is taken. CT_ERROR_UNSUPPORTED_TYPE: the
+ * reason is the row's refusal_detail; a resumable one must be refused.
+ */
+int ct_session_append(struct ct_session *session, const void *data, size_t length_bytes);
+
+/*
+ * The housekeeper's open: ends one that has expired, finishes one that is complete, and leaves any
+ * other as it is. CT_ERROR_UPLOAD_BUSY: a request holds it.
+ */
+int ct_session_expire(
+    struct ct_session *session, const char *id, ct_session_done_fn done, void *arg);
+
+/* So much has come since the last checkpoint that one should be taken. */
+bool ct_session_wants_checkpoint(const struct ct_session *session);
+/* Makes what was appended durable, then the offset; appending may go on. */
+int ct_session_checkpoint(struct ct_session *session, ct_session_done_fn done, void *arg);
+/* The same, and nothing is appended any more. */
+int ct_session_save(struct ct_session *session, ct_session_done_fn done, void *arg);
+
+/*
+ * All bytes are there. CT_ERROR_UNSUPPORTED_TYPE as above, but a resumable one is refused already.
+ */
+int ct_session_finish(struct ct_session *session, ct_session_done_fn done, void *arg);
+
+/* Ends a resumable one: the row first, then its staging. `error` is the refusal. */
+int ct_session_refuse(struct ct_session *session, int error, ct_session_done_fn done, void *arg);
+/* Also for one that is done: then only the handle goes. */
+int ct_session_cancel(struct ct_session *session, ct_session_done_fn done, void *arg);
+
+#endif

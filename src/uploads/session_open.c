@@ -1,0 +1,222 @@
+/*
+ * How a session gets an upload that is there already: it waits for the holder, reads the row, takes
+ * the lease at the first touch by this process, and resumes, finishes or ends what it finds.
+ */
+#include "uploads/session_priv.h"
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "calotype/error.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static int read_row(struct ct_session *session)
+{
+	struct ct_metadata *metadata = session->uploads->options.metadata;
+	struct ct_metadata_view *view;
+
+	int r = ct_metadata_borrow(metadata, &view);
+	if (r < 0)
+		return r;
+	r = ct_upload_get(view, session->hold.id, &session->row);
+	ct_metadata_give_back(metadata, view);
+	session->in_database = r == 0;
+	return r;
+}
+
+static int run_claim(struct ct_metadata_view *view, void *arg)
+{
+	struct ct_session *session = arg;
+
+	return ct_upload_claim(view, session->row.id, session->uploads->instance,
+	    ct_clock_wall_ms() + CT_SESSION_LEASE_MS, &session->row.epoch);
+}
+
+/* At the first touch by this process. One process has the staging: what is claimed may be taken. */
+static int claim(struct ct_session *session)
+{
+	if (strcmp(session->row.owner, session->uploads->instance) == 0)
+		return 0;
+	int r = ct_metadata_write(session->uploads->options.metadata, run_claim, session);
+	if (r == 0)
+		(void)snprintf(session->row.owner, sizeof(session->row.owner), "%s",
+		    session->uploads->instance);
+	return r;
+}
+
+static int resume(struct ct_session *session)
+{
+	struct ct_blob_writer_options options = ct_session_writer_options(session);
+
+	session->sees_start = session->row.at.offset == 0;
+	return ct_blob_writer_resume(
+	    session->uploads->options.store, &options, &session->row.at, &session->writer);
+}
+
+bool ct_session_is_ended(const struct ct_session *session)
+{
+	return session->row.state != CT_UPLOAD_RECEIVING &&
+	       session->row.state != CT_UPLOAD_FINISHING;
+}
+
+static int judge_append(const struct ct_session *session)
+{
+	const struct ct_upload_row *row = &session->row;
+
+	if (session->wanted_offset != row->at.offset)
+		return CT_ERROR_OFFSET_CONFLICT;
+	if (session->body_bytes != CT_BLOB_LENGTH_UNKNOWN &&
+	    session->body_bytes > row->length_bytes - row->at.offset)
+		return CT_ERROR_TOO_LARGE;
+	return 0;
+}
+
+static void refuse_damaged(struct ct_session *session)
+{
+	session->row.refusal = CT_ERROR_STAGING_DAMAGED;
+	(void)snprintf(session->row.refusal_detail, sizeof(session->row.refusal_detail), "%s",
+	    ct_error_text(CT_ERROR_STAGING_DAMAGED));
+	ct_session_end_as(session, CT_UPLOAD_REFUSED, CT_ERROR_STAGING_DAMAGED);
+}
+
+/* All bytes are durable, but a crash or a failure came before the image: done now, whoever asks. */
+static void finish_now(struct ct_session *session)
+{
+	int r = claim(session);
+
+	if (r == 0)
+		r = resume(session);
+	if (r == 0)
+		ct_session_run_finish(session);
+	else if (r == CT_ERROR_STAGING_DAMAGED)
+		refuse_damaged(session);
+	else
+		ct_session_complete(session, r);
+}
+
+static void open_append(struct ct_session *session)
+{
+	int r = judge_append(session);
+
+	if (r == 0)
+		r = claim(session);
+	if (r == 0)
+		r = resume(session);
+	if (r == CT_ERROR_STAGING_DAMAGED) {
+		refuse_damaged(session);
+	} else {
+		session->goes_on = true;
+		ct_session_complete(session, r);
+	}
+}
+
+static void open_expire(struct ct_session *session, bool is_expired)
+{
+	int r = is_expired ? claim(session) : 0;
+
+	if (is_expired && r == 0)
+		ct_session_end_as(session, CT_UPLOAD_EXPIRED, 0);
+	else
+		ct_session_complete(session, r);
+}
+
+static void open_receiving(struct ct_session *session)
+{
+	bool is_expired = session->row.expires_at <= ct_clock_wall_ms();
+
+	if (session->purpose == CT_SESSION_EXPIRE)
+		open_expire(session, is_expired);
+	else if (is_expired)
+		ct_session_complete(session, CT_ERROR_GONE);
+	else if (session->purpose == CT_SESSION_APPEND)
+		open_append(session);
+	else
+		ct_session_complete(
+		    session, session->purpose == CT_SESSION_CANCEL ? claim(session) : 0);
+}
+
+static void run_open(void *arg)
+{
+	struct ct_session *session = arg;
+	const struct ct_upload_row *row = &session->row;
+
+	int r = read_row(session);
+	if (r < 0 || ct_session_is_ended(session))
+		ct_session_complete(session, r);
+	else if (row->state == CT_UPLOAD_FINISHING || row->at.offset == row->length_bytes)
+		finish_now(session);
+	else
+		open_receiving(session);
+}
+
+static void granted(void *arg, int result)
+{
+	struct ct_session *session = arg;
+
+	session->is_held = result == 0;
+	if (result == 0)
+		result = ct_session_submit(session, run_open);
+	if (result < 0)
+		ct_session_complete(session, result);
+}
+
+static void interrupted(void *arg)
+{
+	struct ct_session *session = arg;
+
+	if (session->interrupt != NULL)
+		session->interrupt(session->interrupt_arg);
+}
+
+void ct_session_prepare_hold(struct ct_session *session)
+{
+	struct ct_hold *hold = &session->hold;
+
+	memcpy(hold->id, session->row.id, sizeof(hold->id));
+	hold->interrupt = interrupted;
+	hold->granted = granted;
+	hold->arg = session;
+}
+
+static int acquire(struct ct_session *session)
+{
+	ct_session_prepare_hold(session);
+	return ct_registry_acquire(&session->uploads->registry, &session->hold);
+}
+
+int ct_session_open(struct ct_session *session, const struct ct_session_open *open,
+    ct_session_done_fn done, void *arg)
+{
+	if (!ct_id_is_valid(ct_slice_from_string(open->id)))
+		return CT_ERROR_NOT_FOUND;
+	session->is_named = true;
+	session->purpose = open->purpose;
+	session->wanted_offset = open->offset;
+	session->body_bytes = open->body_bytes;
+	memcpy(session->row.id, open->id, sizeof(session->row.id));
+	session->in_database = true; /* until its row is read: nothing of it may be discarded */
+	ct_session_begin_step(session, done, arg);
+	int r = acquire(session);
+	if (r < 0)
+		return ct_session_cancel_step(session, r);
+	if (r == 0)
+		return 0;
+	session->is_held = true;
+	return ct_session_submit_step(session, run_open);
+}
+
+int ct_session_expire(
+    struct ct_session *session, const char *id, ct_session_done_fn done, void *arg)
+{
+	session->is_named = session->in_database = true;
+	session->purpose = CT_SESSION_EXPIRE;
+	(void)snprintf(session->row.id, sizeof(session->row.id), "%s", id);
+	ct_session_prepare_hold(session);
+	int r = ct_registry_try(&session->uploads->registry, &session->hold);
+	if (r < 0)
+		return r;
+	session->is_held = true;
+	ct_session_begin_step(session, done, arg);
+	return ct_session_submit_step(session, run_open);
+}

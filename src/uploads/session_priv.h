@@ -1,0 +1,70 @@
+/*
+ * The inside of a session, for session.c, session_open.c, finish.c and expiry.c.
+ */
+#ifndef CT_UPLOADS_SESSION_PRIV_H
+#define CT_UPLOADS_SESSION_PRIV_H
+
+#include "uploads/session.h"
+#include "uploads/uploads_priv.h"
+
+#define CT_SESSION_MAGIC 0x5e551017u
+#define CT_REQUEST_ID_MAX 63
+#define CT_SESSION_LEASE_MS 60000
+
+struct ct_session {
+	uint32_t magic;
+	struct ct_uploads *uploads;		/* set once */
+	char request_id[CT_REQUEST_ID_MAX + 1]; /* set once */
+	void (*interrupt)(void *arg);		/* set once */
+	void *interrupt_arg;
+
+	/* Whoever owns the session at the moment. */
+	struct ct_upload_row row;
+	struct ct_blob_writer *writer;
+	bool is_named; /* resumable: it has a row while it lasts */
+	bool in_database;
+	bool broken;	 /* the writer stands at no known place any more */
+	bool goes_on;	 /* after the step that runs now, more may be appended */
+	bool sees_start; /* it began at offset 0: the prefix is complete up to prefix_length */
+	char *prefix;	 /* what will be sniffed, while it comes in small pieces */
+	size_t prefix_length;
+	enum ct_session_purpose purpose;
+	uint64_t wanted_offset, body_bytes;
+
+	struct ct_hold hold;
+	bool is_held;
+
+	/* The step that runs now. */
+	ct_session_done_fn done;
+	void *arg;
+	int result;
+	char *event; /* JSON of image.created */
+	struct ct_blob_committed committed;
+	bool remove_blob; /* it was published, and refused after all */
+};
+
+/* Hands the session to the commit pool. */
+int ct_session_submit(struct ct_session *session, void (*run)(void *session));
+/* The same for the first thing of a step, which ends when it fails. */
+int ct_session_submit_step(struct ct_session *session, void (*run)(void *session));
+/* The step did not begin; returns `error`. */
+int ct_session_cancel_step(struct ct_session *session, int error);
+/* The step is over. */
+void ct_session_complete(struct ct_session *session, int result);
+void ct_session_begin_step(struct ct_session *session, ct_session_done_fn done, void *arg);
+int ct_session_update(struct ct_session *session, ct_transaction_done_fn done);
+int ct_session_sync(struct ct_session *session);
+struct ct_blob_writer_options ct_session_writer_options(const struct ct_session *session);
+/* Of row.id; when it is granted, the row is read and the step goes on. */
+void ct_session_prepare_hold(struct ct_session *session);
+
+/* Completes the step with `result` when row and staging are ended. BLOCKING not. */
+void ct_session_end_as(struct ct_session *session, enum ct_upload_state state, int result);
+
+/* Looks at `data`, sets row.type, or refuses: CT_ERROR_UNSUPPORTED_TYPE. */
+int ct_session_sniff(struct ct_session *session, const void *data, size_t length);
+
+/* In the pool: takes the step to its end, from any point a crash may have left. */
+void ct_session_run_finish(void *session);
+
+#endif

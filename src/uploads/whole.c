@@ -1,0 +1,198 @@
+/*
+ * Whole uploads: the raw body is the file. Nothing of a broken one is left, so there is nothing to
+ * save when the connection ends early; its row is written by the last transaction only.
+ */
+#include "uploads/answer.h"
+#include "uploads/filename.h"
+
+#include "base/assert.h"
+#include "jobs/jobs.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct whole {
+	struct ct_uploads *uploads;	 /* set once */
+	struct ct_http_request *request; /* set once */
+	uint64_t length_bytes;		 /* set once: of the body, or unknown */
+	struct ct_session *session;	 /* NULL: ended */
+};
+
+/* The session ends before the answer: after it, `gone` may run at any moment. */
+static enum ct_http_next answer(struct whole *whole, struct ct_http_response *response)
+{
+	struct ct_http_request *request = whole->request;
+
+	ct_session_end(whole->session);
+	whole->session = NULL;
+	return ct_http_answer(request, response);
+}
+
+static enum ct_http_next fail(struct whole *whole, int error)
+{
+	return answer(whole, ct_answer_problem(whole->uploads, whole->request, whole->session,
+				 error, whole->length_bytes));
+}
+
+/* ---- the checks of the head ---- */
+
+static int read_filename(const struct ct_http_request *request, char *ret_name)
+{
+	const char *query = ct_http_query(request, "filename");
+
+	if (ct_http_method(request) == CT_HTTP_PUT) {
+		int r = ct_filename_clean(
+		    ct_slice_from_string(ct_http_parameter(request, "filename")), ret_name);
+		return r == 0 && ret_name[0] == '\0' ? -EINVAL : r;
+	}
+	if (query != NULL)
+		return ct_filename_clean(ct_slice_from_string(query), ret_name);
+	struct ct_slice header = ct_http_header(request, "Content-Disposition");
+	ret_name[0] = '\0';
+	return header.data != NULL ? ct_filename_from_disposition(header, ret_name) : 0;
+}
+
+static struct ct_http_response *check_name(const struct ct_http_request *request, char *ret_name)
+{
+	int r = read_filename(request, ret_name);
+
+	if (r == 0)
+		return NULL;
+	return ct_http_problem(request, CT_ERROR_INVALID_PARAMETER,
+	    r == -ENAMETOOLONG ? "a file name has at most 255 bytes"
+			       : "the file name is empty or is not UTF-8");
+}
+
+/* NULL when all is well. */
+static struct ct_http_response *check_head(
+    const struct ct_uploads *uploads, const struct ct_http_request *request, uint64_t *ret_length)
+{
+	struct ct_slice type = ct_http_header(request, "Content-Type");
+	struct ct_slice media = ct_slice_trim(ct_slice_cut(&type, ';'));
+	uint64_t length;
+
+	if (ct_slice_equal_ignore_case(media, "multipart/form-data"))
+		return ct_http_problem(request, CT_ERROR_UNSUPPORTED_TYPE,
+		    "a form is not taken here; send the file itself as the body, for example with "
+		    "curl --data-binary @photo.jpg URL/images, or curl -T photo.jpg URL/images/");
+	if (!ct_http_content_length(request, &length))
+		length = CT_BLOB_LENGTH_UNKNOWN;
+	else if (length == 0 || !ct_http_has_body(request))
+		return ct_answer_problem(uploads, request, NULL, CT_ERROR_EMPTY_BODY, 0);
+	else if (length > uploads->options.max_file_bytes)
+		return ct_answer_problem(uploads, request, NULL, CT_ERROR_TOO_LARGE, length);
+	*ret_length = length;
+	return NULL;
+}
+
+/* ---- the steps ---- */
+
+static enum ct_http_next begin(struct whole *whole, const char *filename)
+{
+	struct ct_session_start start = {
+		.length_bytes = whole->length_bytes,
+		.filename = filename,
+		.key_id = ct_http_key_id(whole->request),
+	};
+
+	int r = ct_session_new(
+	    whole->uploads, ct_http_request_id(whole->request), NULL, NULL, &whole->session);
+	if (r == 0)
+		r = ct_session_begin_whole(whole->session, &start);
+	return r < 0 ? fail(whole, r) : CT_HTTP_PROCEED;
+}
+
+static enum ct_http_next head(struct ct_http_request *request, void *context)
+{
+	struct ct_uploads *uploads = context;
+	char filename[CT_FILENAME_MAX + 1];
+	uint64_t length = 0;
+
+	struct ct_http_response *refusal = check_head(uploads, request, &length);
+	if (refusal == NULL)
+		refusal = check_name(request, filename);
+	if (refusal != NULL)
+		return ct_http_answer(request, refusal);
+
+	struct whole *whole = calloc(1, sizeof(*whole));
+	if (whole == NULL)
+		return ct_http_answer(request, NULL);
+	whole->uploads = uploads;
+	whole->request = request;
+	whole->length_bytes = length;
+	ct_http_set_user(request, whole);
+	return begin(whole, filename);
+}
+
+static enum ct_http_next body(
+    struct ct_http_request *request, const void *data, size_t length_bytes, void *context)
+{
+	struct whole *whole = ct_http_user(request);
+
+	(void)context;
+	CT_ASSERT(whole != NULL && whole->session != NULL);
+	int r = ct_session_append(whole->session, data, length_bytes);
+	return r < 0 ? fail(whole, r) : CT_HTTP_PROCEED;
+}
+
+static struct ct_http_response *accepted(struct whole *whole)
+{
+	struct ct_http_response *response = ct_http_response_new(202);
+	struct ct_json *json = ct_json_object();
+	struct ct_json *jobs = ct_json_array();
+	struct ct_job_row job;
+
+	ct_session_job(whole->session, &job);
+	ct_json_append(jobs, ct_job_to_json(&job));
+	ct_json_set(json, "jobs", jobs);
+	ct_answer_location(whole->uploads, response, "jobs", job.id);
+	ct_answer_job_link(whole->uploads, response, job.id);
+	ct_http_response_json(response, json);
+	return response;
+}
+
+static void finished(void *arg, int result)
+{
+	struct whole *whole = arg;
+
+	/* Both give CT_HTTP_ANSWERED, which only a handler has to pass on. */
+	if (result < 0)
+		(void)fail(whole, result);
+	else
+		(void)answer(whole, accepted(whole));
+}
+
+static enum ct_http_next end(struct ct_http_request *request, void *context)
+{
+	struct whole *whole = ct_http_user(request);
+
+	(void)context;
+	CT_ASSERT(whole != NULL && whole->session != NULL);
+	if (ct_session_offset(whole->session) == 0)
+		return fail(whole, CT_ERROR_EMPTY_BODY);
+	int r = ct_session_finish(whole->session, finished, whole);
+	return r < 0 ? fail(whole, r) : CT_HTTP_WAIT;
+}
+
+static void gone(struct ct_http_request *request, void *context)
+{
+	struct whole *whole = ct_http_user(request);
+
+	(void)context;
+	if (whole == NULL)
+		return;
+	ct_session_end(whole->session);
+	free(whole);
+}
+
+static const struct ct_http_handler handler = { head, body, end, gone };
+
+int ct_uploads_add_whole_routes(struct ct_uploads *uploads, struct ct_http_server *server)
+{
+	const struct ct_http_route routes[] = {
+		{ CT_HTTP_POST, "/images", CT_SCOPE_WRITE, &handler, uploads },
+		{ CT_HTTP_PUT, "/images/{filename}", CT_SCOPE_WRITE, &handler, uploads },
+	};
+	return ct_http_server_add(server, routes, sizeof(routes) / sizeof(routes[0]));
+}
