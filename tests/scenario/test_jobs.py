@@ -1,0 +1,127 @@
+"""Jobs: polling, conditions, crashes of the worker and of the server, hostile images."""
+
+import os
+import signal
+import time
+import unittest
+
+import harness
+from harness import Server, image
+
+
+def workers_of(server):
+    """Process ids of the server's image workers."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+                name, rest = file.read().rsplit(")", 1)
+            if "calotype-worker" in name + ")" or "calotype-work" in name:
+                if int(rest.split()[1]) == server.process.pid:
+                    found.append(int(pid))
+        except OSError:
+            continue
+    return found
+
+
+class Jobs(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server().start()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.__exit__()
+
+    def fail_with(self, name, code, as_name="x.jpg"):
+        answer = self.server.request("PUT", f"/images/{as_name}", body=image(name))
+        self.assertEqual(answer.status, 202, answer)
+        job = self.server.wait_job(answer["Location"])
+        self.assertEqual(job["state"], "failed", job)
+        self.assertNotIn("response", job)
+        self.assertEqual(job["error"]["code"], code, job)
+        self.assertTrue(job["error"]["detail"])
+        made = self.server.get(f'/images/{job["image"]}').json()
+        self.assertEqual(made["state"], "failed")
+        self.assertEqual(self.server.get(f'/i/{job["image"]}').status, 404)
+        self.assertEqual(self.server.get(f'/blobs/{made["sha256"]}').status, 404)
+        return job
+
+    def test_poll(self):
+        answer = self.server.request("PUT", "/images/x.jpg", body=image("photo.jpg"))
+        path = answer["Location"]
+        first = self.server.get(path)
+        self.assertEqual(first.status, 200)
+        if not first.json()["done"]:
+            self.assertEqual(first["Retry-After"], "1")
+        job = self.server.wait_job(path)
+        self.assertEqual((job["state"], job["done"], job["progress"], job["attempts"]),
+                         ("succeeded", True, 1, 1))
+        for name in ("created_at", "started_at", "finished_at"):
+            self.assertRegex(job[name], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
+        last = self.server.get(path)
+        self.assertIsNone(last["Retry-After"])
+        again = self.server.get(path, If_None_Match=last["ETag"])
+        self.assertEqual((again.status, again.body), (304, b""))
+        self.assertNotEqual(self.server.get(path, If_None_Match='"x"').status, 304)
+
+    def test_truncated(self):
+        self.fail_with("truncated.jpg", "undecodable_image")
+
+    def test_bomb(self):
+        job = self.fail_with("bomb.png", "too_many_pixels", "x.png")
+        self.assertIn("50000000", job["error"]["detail"].replace(",", "").replace(" ", ""))
+
+    def test_more_than_50_megapixels(self):
+        self.fail_with("60mp.png", "too_many_pixels", "x.png")
+
+    def test_worker_killed(self):
+        """The kill of a worker costs that job an attempt and nothing else."""
+        answers = [self.server.request("PUT", "/images/x.jpg", body=image("photo.jpg") + bytes([i]))
+                   for i in range(4)]
+        killed, end = 0, time.monotonic() + 20
+        while not killed and time.monotonic() < end:
+            for pid in workers_of(self.server):
+                os.kill(pid, signal.SIGKILL)
+                killed += 1
+            time.sleep(0.01)
+        self.assertTrue(killed)
+        for answer in answers:
+            job = self.server.wait_job(answer["Location"])
+            if job["state"] != "succeeded":
+                self.assertEqual(job["error"]["code"], "worker_crashed")
+        self.assertEqual(self.server.upload(image("small.jpg"))["state"], "ready")
+
+
+class Crash(unittest.TestCase):
+    def test_kill_9_in_mid_job(self):
+        with Server() as server:
+            for round_number in range(3):
+                answer = server.request("PUT", "/images/x.jpg",
+                                        body=image("photo.jpg") + bytes([round_number]))
+                self.assertEqual(answer.status, 202)
+                time.sleep(0.05 * round_number)
+                server.kill()
+                server.start()
+                job = server.wait_job(answer["Location"])
+                self.assertEqual(job["state"], "succeeded", job)
+                self.assertLessEqual(job["attempts"], 3)
+                made = server.get(f'/images/{job["image"]}').json()
+                self.assertEqual((made["state"], len(made["prints"])), ("ready", 3))
+
+    def test_no_worker_is_left_behind(self):
+        server = Server().start()
+        server.upload(image("small.jpg"))
+        left = workers_of(server)
+        self.assertTrue(left)
+        server.kill()
+        time.sleep(0.5)
+        for pid in left:
+            self.assertFalse(os.path.exists(f"/proc/{pid}/exe") and
+                             os.access(f"/proc/{pid}/exe", os.R_OK), pid)
+        server.start()
+        server.__exit__()
+
+
+if __name__ == "__main__":
+    harness.main()

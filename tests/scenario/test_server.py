@@ -1,0 +1,200 @@
+"""The server as a program: start, stop, keys, what is public, options, memory."""
+
+import os
+import pathlib
+import re
+import signal
+import socket
+import sqlite3
+import subprocess
+import tempfile
+import time
+import unittest
+
+import harness
+from harness import Server, image
+
+
+def run(*arguments, env=None):
+    return subprocess.run([str(harness.SERVER), *arguments], capture_output=True, text=True,
+                          env=dict(os.environ, **(env or {})), timeout=60, check=False)
+
+
+def make_key(data, scopes="read,write,admin", *more):
+    done = run("key", "add", "--data", str(data), "--scope", scopes, *more)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def resident_mib(pid):
+    text = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"VmRSS:\s+(\d+)", text).group(1)) / 1024
+
+
+class Program(unittest.TestCase):
+    def test_help_and_version(self):
+        done = run("--help")
+        self.assertEqual(done.returncode, 0)
+        for option in ("--listen", "--data", "--accept", "--max-file", "CALOTYPE_API_KEY_FILE"):
+            self.assertIn(option, done.stdout)
+        self.assertTrue(run("--version").stdout.startswith("calotyped "))
+
+    def test_bad_options_say_what_is_right(self):
+        for arguments, words in ((["--max-file", "big"], ["--max-file", "300M"]),
+                                 (["--originals", "x"], ["scoped|public"]),
+                                 (["--no-such"], ["--no-such", "--help"]),
+                                 (["--data"], ["--data", "DIR"]),
+                                 (["--api-key", "x"], ["CALOTYPE_API_KEY_FILE"])):
+            done = run(*arguments)
+            self.assertEqual(done.returncode, 2, arguments)
+            for word in words:
+                self.assertIn(word, done.stderr)
+
+    def test_sources_in_order(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder, "c.ini")
+            path.write_text("max_file = 1K\nlog_level = warning\n")
+            for env, flags, limit in (({}, [], 1024), ({"CALOTYPE_MAX_FILE": "2K"}, [], 2048),
+                                      ({"CALOTYPE_MAX_FILE": "2K"}, ["--max-file=3K"], 3072)):
+                with Server("--config", str(path), *flags, env=env) as server:
+                    answer = server.request("OPTIONS", "/uploads")
+                    self.assertEqual(answer["Tus-Max-Size"], str(limit))
+            path.write_text("max_fil = 1K\n")
+            done = run("--config", str(path))
+            self.assertEqual(done.returncode, 2)
+            self.assertIn("max_fil", done.stderr)
+
+    def test_sigterm_ends_with_0(self):
+        for sig in (signal.SIGTERM, signal.SIGINT):
+            server = Server().start()
+            server.upload(image("small.jpg"))
+            idle = socket.create_connection(("127.0.0.1", server.port))
+            self.assertEqual(server.stop(sig), 0)
+            idle.close()
+            server.__exit__()
+
+    def test_second_server_on_the_data_is_refused(self):
+        with Server() as server:
+            done = run("--data", str(server.data), "--listen", "127.0.0.1:0")
+            self.assertEqual(done.returncode, 1)
+            self.assertIn("another calotyped holds this data directory", done.stderr)
+
+    def test_port_in_use(self):
+        with Server() as server, tempfile.TemporaryDirectory() as folder:
+            done = run("--data", folder, "--listen", f"127.0.0.1:{server.port}")
+            self.assertEqual(done.returncode, 1)
+            self.assertIn("EADDRINUSE", done.stderr)
+
+    def test_head_of_every_answer(self):
+        with Server() as server:
+            answer = server.get("/images", X_Request_Id="mine-1")
+            self.assertEqual(answer["X-Request-Id"], "mine-1")
+            self.assertTrue(server.get("/images")["X-Request-Id"])
+            self.assertIn("mine-1", server.log_text())
+
+
+class Access(unittest.TestCase):
+    def test_open_server_stays_at_home(self):
+        with tempfile.TemporaryDirectory() as folder:
+            done = run("--data", folder, "--listen", "0.0.0.0:0")
+            self.assertEqual(done.returncode, 1)
+            self.assertIn("--insecure", done.stderr)
+        with Server() as server:
+            for header in ("Forwarded", "X-Forwarded-For", "Via", "X-Forwarded-Proto"):
+                answer = server.request("GET", "/images", headers={header: "for=1.2.3.4"})
+                self.assertEqual((answer.status, answer.json()["code"]),
+                                 (403, "proxied_open_server"), header)
+        with Server("--insecure") as server:
+            self.assertEqual(server.request("GET", "/images", headers={"Via": "x"}).status, 200)
+
+    def test_scopes(self):
+        with Server() as server:
+            made = server.upload(image("small.jpg"))
+            keys = {scope: make_key(server.data, scope) for scope in ("read", "write", "admin")}
+            for key in keys.values():
+                self.assertRegex(key, r"^calo_[A-Za-z0-9]{8}_[A-Za-z0-9_-]{43}$")
+            end = time.monotonic() + 5
+            while server.get("/images").status == 200 and time.monotonic() < end:
+                time.sleep(0.1)
+            self.assertEqual(server.get("/images").status, 401)  # loopback needs it too
+            self.assertIn("Bearer", server.get("/images")["WWW-Authenticate"])
+            # what is public stays so; originals and blobs are not
+            self.assertEqual(server.get(made["url"]).status, 200)
+            self.assertEqual(server.get(made["original"]).status, 401)
+            self.assertEqual(server.get(f'/blobs/{made["sha256"]}').status, 401)
+            server.key = keys["read"]
+            self.assertEqual(server.get("/images").status, 200)
+            self.assertEqual(server.get(made["original"]).status, 200)
+            self.assertEqual(server.get(f'/blobs/{made["sha256"]}').status, 200)
+            answer = server.request("PUT", "/images/x.jpg", body=image("small.jpg"))
+            self.assertEqual((answer.status, answer.json()["code"]), (403, "forbidden"))
+            self.assertEqual(server.request("DELETE", f'/images/{made["id"]}').status, 403)
+            server.key = keys["write"]
+            answer = server.request("PUT", "/images/x.jpg", body=image("small.jpg"))
+            self.assertEqual(answer.status, 202, answer)
+            self.assertEqual(server.get("/images").status, 403)
+            server.key = keys["read"][:-1] + ("A" if keys["read"][-1] != "A" else "B")
+            self.assertEqual(server.get("/images").status, 401)
+            done = run("key", "list", "--data", str(server.data))
+            self.assertEqual(len(done.stdout.splitlines()), 3)
+            self.assertNotIn(keys["read"], done.stdout)
+            self.assertNotIn(keys["read"], server.log_text())
+            server.key = keys["read"]
+            self.assertEqual(run("key", "revoke", "--data", str(server.data), keys["read"][5:13]).returncode, 0)
+            end = time.monotonic() + 5
+            while server.get("/images").status == 200 and time.monotonic() < end:
+                time.sleep(0.1)
+            self.assertEqual(server.get("/images").status, 401)
+
+    def test_configured_key(self):
+        with tempfile.TemporaryDirectory() as folder:
+            key = make_key(folder)
+            path = pathlib.Path(folder, "key")
+            path.write_text(key + "\n")
+            with Server(env={"CALOTYPE_API_KEY_FILE": str(path)}) as server:
+                self.assertEqual(server.get("/images").status, 401)
+                server.key = key
+                self.assertEqual(server.get("/images").status, 200)
+                server.stop()
+                server.start()  # known by now
+                self.assertEqual(server.get("/images").status, 200)
+
+
+class Figures(unittest.TestCase):
+    @unittest.skipIf(harness.VARIANT != "gcc", "figures are of the plain build")
+    def test_memory_after_start(self):
+        with Server() as server:
+            self.assertEqual(server.get("/images").status, 200)
+            used = resident_mib(server.process.pid)
+            print(f"resident after start: {used:.1f} MiB")
+            self.assertLess(used, 30)
+
+    @unittest.skipIf(harness.VARIANT != "gcc", "figures are of the plain build")
+    def test_first_answer_with_a_million_images(self):
+        """Rows are made by SQL: what counts is that the start does no work that grows with them."""
+        count = 1_000_000 if harness.LONG else 100_000
+        with Server() as server:
+            made = server.upload(image("small.jpg"))
+            server.stop()
+            database = sqlite3.connect(server.data / "calotype.db")
+            names = [r[1] for r in database.execute("PRAGMA table_info(image)")]
+            others = [n for n in names if n not in ("id", "created_at")]
+            columns = ", ".join(others)
+            database.execute(
+                f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) "
+                f"INSERT INTO image (id, created_at, {columns}) "
+                f"SELECT printf('%032x', i), i, {columns} FROM n, image WHERE id = ?",
+                (count, made["id"]))
+            database.commit()
+            database.close()
+            begun = time.monotonic()
+            server.start()
+            page = server.get("/images?limit=200")
+            took = time.monotonic() - begun
+            print(f"first answer with {count} images: {took:.3f} s")
+            self.assertEqual(len(page.json()["items"]), 200)
+            self.assertLess(took, 1)
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -1,0 +1,90 @@
+"""tus-js-client 4 from npm, the client that browsers use."""
+
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+import harness
+from harness import Server, image
+
+FOLDER = pathlib.Path(__file__).resolve().parent / "tus-js"
+
+
+def install():
+    """npm ci into the build folder, so that the tree stays clean."""
+    place = harness.ROOT / "build" / "tus-js"
+    if not (place / "node_modules" / "tus-js-client" / "package.json").exists():
+        shutil.rmtree(place, ignore_errors=True)
+        work = pathlib.Path(tempfile.mkdtemp(prefix="tus-js-", dir=harness.ROOT / "build"))
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(FOLDER / name, work)
+        subprocess.run(["npm", "ci", "--no-fund", "--no-audit"], cwd=work, check=True,
+                       stdout=subprocess.DEVNULL)
+        try:
+            os.rename(work, place)
+        except OSError:
+            shutil.rmtree(work)  # another run was first
+    shutil.copy(FOLDER / "upload.js", place / "upload.js")
+    return place
+
+
+class TusJs(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.place = install()
+        cls.server = Server().start()
+        cls.data = image("photo.jpg")
+        cls.file = tempfile.NamedTemporaryFile(suffix=".jpg")
+        cls.file.write(cls.data)
+        cls.file.flush()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.file.close()
+        cls.server.__exit__()
+
+    def run_client(self, *flags):
+        done = subprocess.run(["node", "upload.js", self.server.url, self.file.name, *flags],
+                              cwd=self.place, capture_output=True, text=True, timeout=120, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr[-2000:])
+        return json.loads(done.stdout)
+
+    def check(self, result):
+        job = self.server.wait_job(result["job"])
+        self.assertEqual(job["state"], "succeeded", job)
+        self.assertEqual(job["response"]["image"]["sha256"], hashlib.sha256(self.data).hexdigest())
+        self.assertEqual(job["response"]["image"]["filename"], "from tus-js.jpg")
+
+    def test_one_request(self):
+        result = self.run_client()
+        self.assertEqual(result["requests"], [["POST", 201], ["PATCH", 204]])
+        self.check(result)
+
+    def test_chunks(self):
+        result = self.run_client("--chunk", "500000")
+        self.assertGreater(len(result["requests"]), 4)
+        self.check(result)
+
+    def test_with_upload(self):
+        result = self.run_client("--with-upload", "--chunk", "1000000")
+        self.assertEqual(result["requests"][0], ["POST", 201])
+        self.check(result)
+
+    def test_abort_and_resume(self):
+        result = self.run_client("--break-at", "700000", "--chunk", "300000")
+        self.assertIn(["HEAD", 200], result["requests"])
+        self.check(result)
+
+    def test_terminate(self):
+        result = self.run_client("--terminate")
+        self.assertEqual(self.server.head(result["url"].replace(self.server.url, ""),
+                                          Tus_Resumable="1.0.0").status in (404, 410), True)
+
+
+if __name__ == "__main__":
+    harness.main()

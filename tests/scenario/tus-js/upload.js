@@ -1,0 +1,50 @@
+// Uploads a file with tus-js-client as a browser or Node program would, and prints one JSON line.
+// node upload.js URL FILE [--chunk BYTES] [--break-at BYTES] [--with-upload] [--terminate]
+import fs from "node:fs";
+import * as tus from "tus-js-client";
+
+const [url, path, ...flags] = process.argv.slice(2);
+const value = (name) => {
+    const at = flags.indexOf(name);
+    return at < 0 ? null : Number(flags[at + 1]);
+};
+const breakAt = value("--break-at");
+const chunkSize = value("--chunk") ?? Infinity;
+const result = { requests: [], job: null };
+
+const begin = (uploadUrl) =>
+    new Promise((resolve, reject) => {
+        let broken = false;
+        const upload = new tus.Upload(fs.createReadStream(path), {
+            endpoint: `${url}/uploads`,
+            uploadUrl,
+            chunkSize,
+            uploadSize: fs.statSync(path).size,
+            uploadDataDuringCreation: flags.includes("--with-upload"),
+            retryDelays: [0, 200, 500],
+            metadata: { filename: "from tus-js.jpg", filetype: "image/jpeg" },
+            onAfterResponse(request, response) {
+                result.requests.push([request.getMethod(), response.getStatus()]);
+                const link = response.getHeader("Link");
+                if (link) result.job = link.match(/<([^>]*)>; rel="status"/)[1];
+            },
+            onProgress(sent) {
+                if (breakAt !== null && !uploadUrl && sent >= breakAt && !broken) {
+                    broken = true;
+                    upload.abort().then(() => resolve({ broken: true, url: upload.url }), reject);
+                }
+            },
+            onError: reject,
+            onSuccess: () => resolve({ broken: false, url: upload.url }),
+        });
+        upload.start();
+    });
+
+let end = await begin(null);
+if (end.broken) {
+    result.brokenAt = breakAt;
+    end = await begin(end.url);
+}
+result.url = end.url;
+if (flags.includes("--terminate")) await tus.Upload.terminate(end.url, { retryDelays: [] });
+console.log(JSON.stringify(result));
