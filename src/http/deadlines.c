@@ -12,6 +12,11 @@
  * that is late, after a readable 408 where no other answer can be under way. libmicrohttpd then
  * finds the end of the stream and closes. The server's lock keeps a socket from being closed, and
  * its number from being used again, while the watchdog acts.
+ *
+ * It also looks for clients that have left. libmicrohttpd waits for edges, and takes a read that
+ * fills less than its buffer for the last one: the end of a stream that came together with the
+ * last bytes goes unseen, and an upload whose client was killed would be held until its deadline.
+ * Shutting the reading side makes a new edge; bytes that are still unread stay readable.
  */
 #include "http/http_priv.h"
 #include "base/assert.h"
@@ -19,6 +24,8 @@
 #include "base/log.h"
 #include "base/thread_pool.h"
 
+#include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define MAX_TICK_MS 250
@@ -134,6 +141,51 @@ static bool check_connection(struct ct_http_connection *connection, int64_t now_
 	return late && clock != CT_HTTP_CLOCK_IDLE;
 }
 
+struct patrol {
+	struct pollfd *polls;
+	size_t capacity, count;
+};
+
+static bool awaits_client(struct ct_http_connection *connection)
+{
+	ct_lock_take(&connection->lock);
+	enum ct_http_clock clock = connection->clock;
+	ct_lock_release(&connection->lock);
+	return clock == CT_HTTP_CLOCK_IDLE || clock == CT_HTTP_CLOCK_HEAD ||
+	       clock == CT_HTTP_CLOCK_BODY;
+}
+
+/* Without memory it is left out: the deadlines still hold. */
+static bool reserve(struct patrol *patrol, size_t count)
+{
+	if (count <= patrol->capacity)
+		return true;
+	struct pollfd *polls = reallocarray(patrol->polls, count, sizeof(*polls));
+	if (polls == NULL)
+		return false;
+	patrol->polls = polls;
+	patrol->capacity = count;
+	return true;
+}
+
+static void find_left_locked(struct ct_http_server *server, struct patrol *patrol)
+{
+	patrol->count = 0;
+	if (!reserve(patrol, server->connection_count))
+		return;
+	for (struct ct_http_connection *c = server->connections; c != NULL; c = c->next) {
+		if (c->started && awaits_client(c))
+			patrol->polls[patrol->count++] =
+			    (struct pollfd){ .fd = c->fd, .events = POLLRDHUP };
+	}
+	if (patrol->count == 0 || poll(patrol->polls, patrol->count, 0) <= 0)
+		return;
+	for (size_t i = 0; i < patrol->count; i++) {
+		if (patrol->polls[i].revents != 0)
+			(void)shutdown(patrol->polls[i].fd, SHUT_RD); /* may be gone already */
+	}
+}
+
 static unsigned check_all_locked(struct ct_http_server *server, int64_t now_us)
 {
 	unsigned late = 0;
@@ -173,11 +225,13 @@ static void *watch(void *arg)
 {
 	struct ct_http_server *server = arg;
 	int64_t tick = tick_ms(&server->options);
+	struct patrol patrol = { .polls = NULL };
 	bool stops = false;
 	while (!stops) {
 		int64_t now_us = ct_clock_monotonic_us();
 		ct_lock_take(&server->lock);
 		unsigned late = check_all_locked(server, now_us);
+		find_left_locked(server, &patrol);
 		if (late == 0)
 			sleep_locked(server, now_us / 1000 + tick);
 		stops = server->watchdog_stops;
@@ -185,6 +239,7 @@ static void *watch(void *arg)
 		if (late > 0)
 			ct_log(CT_LOG_INFO, "http.late", CT_LOG_NUMBER("connections", late));
 	}
+	free(patrol.polls);
 	return NULL;
 }
 

@@ -52,7 +52,8 @@ def check_include(path, target, system):
     for pattern, home in HOMES.items():
         if re.fullmatch(pattern, target) and not re.fullmatch(home, str(path)):
             return f"<{target}> has its home in {home}"
-    if system or ("/" not in target and path.parts[0] in ("tests", "tools")):
+    local = path.parts[0] in ("tests", "tools") or len(path.parts) == 2 or target.endswith(".inc")
+    if system or ("/" not in target and local):
         return None
     folder = target.split("/")[0]
     if folder not in LAYERS:
