@@ -39,6 +39,7 @@
 #define PURGE_LIMIT 1000
 #define PATH_MAX_BYTES 4096
 #define MALLOC_ARENAS 2
+#define JOBS_CUT_MS 5000 /* for a job to notice that its worker was stopped */
 
 struct app {
 	/* set once, before the threads that read them start */
@@ -433,6 +434,19 @@ static void wait_for_signal(void)
 	ct_log(CT_LOG_INFO, "stop.signal", CT_LOG_TEXT("signal", strsignal(received)));
 }
 
+/* Waits for the jobs that run, then cuts their images off; false: something still runs. */
+static bool stop_jobs(struct app *app, int64_t timeout_ms)
+{
+	int r = app->jobs ? ct_jobs_stop(app->jobs, timeout_ms) : 0;
+	if (app->workers)
+		ct_imaging_pool_stop(app->workers);
+	if (r < 0)
+		r = ct_jobs_stop(app->jobs, JOBS_CUT_MS);
+	if (r < 0)
+		ct_log(CT_LOG_WARNING, "stop.jobs_still_run", CT_LOG_CODE(r));
+	return r == 0;
+}
+
 static void stop(struct app *app)
 {
 	int64_t timeout_ms = (int64_t)app->config->shutdown_timeout.number * 1000;
@@ -441,10 +455,9 @@ static void stop(struct app *app)
 	stop_housekeeper(app);
 	if (app->uploads && ct_uploads_stop(app->uploads, timeout_ms) < 0)
 		ct_log(CT_LOG_WARNING, "stop.uploads_still_saving");
-	if (app->jobs)
-		ct_jobs_stop(app->jobs, timeout_ms);
-	if (app->workers)
-		ct_imaging_pool_stop(app->workers);
+	if (!stop_jobs(app, timeout_ms))
+		return; /* a thread still uses what would be freed; what it had is due at the next
+			   start */
 	ct_thread_pool_free(app->fill_pool);
 	ct_thread_pool_free(app->commit_pool);
 	ct_metadata_close(app->metadata);

@@ -99,6 +99,8 @@ static void start_one(struct ct_imaging_pool *pool, struct slot *slot)
 	slot->child = child;
 	slot->error = r;
 	memcpy(slot->message, message, sizeof(message));
+	if (pool->stopping && r == 0)
+		(void)kill(child.pid, SIGKILL); /* too young for ct_imaging_pool_stop() to see */
 	ct_condition_broadcast(&pool->changed);
 	ct_lock_release(&pool->lock);
 }

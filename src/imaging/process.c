@@ -117,25 +117,12 @@ static int write_print(struct ct_blob_store *store, const struct ct_developed_pr
 	return r < 0 ? r : ct_blob_writer_commit(writer, ret_committed);
 }
 
-static int verify_print(struct ct_blob_store *store, const struct ct_digest *digest)
-{
-	ct_cleanup(reader_cleanup) struct ct_blob_reader *reader = NULL;
-	int r = ct_blob_reader_open(store, CT_BLOB_PRINT, digest, &reader);
-	return r < 0 ? r : ct_blob_reader_verify(reader);
-}
-
-/* Prints aren't durable, so a file that is there already may be damaged: it is looked at. */
+/* A file that is there already is compared by the store, and replaced when it is damaged. */
 static int store_print(
     struct work *work, const struct ct_developed_print *print, struct ct_print_row *ret_row)
 {
-	struct ct_blob_store *store = work->process->store;
 	struct ct_blob_committed committed;
-	int r = write_print(store, print, &committed);
-	if (r == 0 && committed.was_present && verify_print(store, &committed.digest) < 0) {
-		r = ct_blob_remove(store, CT_BLOB_PRINT, &committed.digest);
-		if (r == 0)
-			r = write_print(store, print, &committed);
-	}
+	int r = write_print(work->process->store, print, &committed);
 	if (r < 0)
 		return r;
 	*ret_row = (struct ct_print_row){

@@ -1,0 +1,205 @@
+/* What needs neither disk nor threads: metadata header, names, patterns, types. */
+#include "samples.h"
+
+#include "uploads/accept.h"
+#include "uploads/filename.h"
+#include "uploads/sniff.h"
+#include "uploads/tus_metadata.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static int parse(const char *header, struct ct_tus_metadata *ret)
+{
+	return ct_tus_metadata_parse(ct_slice_from_string(header), ret);
+}
+
+Test(tus_metadata, takes_names_and_type)
+{
+	struct ct_tus_metadata metadata;
+
+	cr_assert_eq(
+	    parse("filename d29ybGQucG5n,filetype aW1hZ2UvcG5n,is_confidential", &metadata), 0);
+	cr_expect_str_eq(metadata.filename, "world.png");
+	cr_expect_str_eq(metadata.filetype, "image/png");
+	cr_assert_eq(parse("name Yi5wbmc=, other ,relativePath bnVsbA==", &metadata), 0);
+	cr_expect_str_eq(metadata.filename, "b.png");
+	cr_assert_eq(parse("name Yi5wbmc=,filename YS5wbmc=", &metadata), 0);
+	cr_expect_str_eq(metadata.filename, "a.png", "filename goes before name");
+	cr_assert_eq(parse("", &metadata), 0);
+	cr_assert_eq(ct_tus_metadata_parse(CT_SLICE_ABSENT, &metadata), 0);
+	cr_expect_str_eq(metadata.filename, "");
+}
+
+Test(tus_metadata, refuses_what_is_malformed)
+{
+	static const char *const headers[] = { ",", "a YQ==,", ",a YQ==", "a YQ==,a YQ==", "a,a",
+		" ", "a YQ", "a Y!==", "a YQ== YQ==", "a\tYQ==", "k\xc3\xa4y YQ==", "a YQ==\x01",
+		"filename gICA" };
+	struct ct_tus_metadata metadata;
+
+	for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++)
+		cr_expect_eq(parse(headers[i], &metadata), -EINVAL, "%s", headers[i]);
+}
+
+Test(tus_metadata, has_limits)
+{
+	struct ct_tus_metadata metadata;
+	char header[CT_UPLOAD_METADATA_MAX + 2];
+	size_t length = 0;
+
+	memset(header, 'a', sizeof(header));
+	header[CT_UPLOAD_METADATA_MAX] = '\0';
+	cr_expect_eq(parse(header, &metadata), 0);
+	header[CT_UPLOAD_METADATA_MAX] = 'a';
+	header[CT_UPLOAD_METADATA_MAX + 1] = '\0';
+	cr_expect_eq(parse(header, &metadata), -ENAMETOOLONG);
+
+	for (int i = 0; i < CT_TUS_METADATA_MAX_PAIRS; i++)
+		length += (size_t)snprintf(
+		    header + length, sizeof(header) - length, "%sk%d", i > 0 ? "," : "", i);
+	cr_expect_eq(parse(header, &metadata), 0);
+	(void)snprintf(header + length, sizeof(header) - length, ",z");
+	cr_expect_eq(parse(header, &metadata), -ENAMETOOLONG);
+}
+
+static void expect_clean(const char *name, const char *expected)
+{
+	char clean[CT_FILENAME_MAX + 1];
+
+	cr_assert_eq(ct_filename_clean(ct_slice_from_string(name), clean), 0, "%s", name);
+	cr_expect_str_eq(clean, expected);
+}
+
+Test(filename, is_cleaned)
+{
+	expect_clean("photo.jpg", "photo.jpg");
+	expect_clean("../../etc/passwd", "passwd");
+	expect_clean("C:\\fakepath\\x.png", "x.png");
+	expect_clean("a\r\nSet-Cookie: b\x7f.jpg", "aSet-Cookie: b.jpg");
+	expect_clean("  \xc3\xa4 b.jpg ", "\xc3\xa4 b.jpg");
+	expect_clean("gpj.\xe2\x80\xae"
+		     "exe",
+	    "gpj.exe");
+	expect_clean("a\xc2\x85"
+		     "b",
+	    "ab");
+	expect_clean("..", "");
+	expect_clean("a/.", "");
+	expect_clean("", "");
+	expect_clean("/", "");
+}
+
+Test(filename, refuses_bad_bytes_and_length)
+{
+	char name[CT_FILENAME_MAX + 2];
+	char clean[CT_FILENAME_MAX + 1];
+
+	cr_expect_eq(ct_filename_clean(CT_SLICE_OF("a\xff"), clean), -EINVAL);
+	cr_expect_eq(ct_filename_clean(CT_SLICE_OF("\xc0\xaf"), clean), -EINVAL);
+	memset(name, 'a', sizeof(name));
+	cr_expect_eq(ct_filename_clean((struct ct_slice){ name, CT_FILENAME_MAX }, clean), 0);
+	cr_expect_eq(strlen(clean), CT_FILENAME_MAX);
+	cr_expect_eq(ct_filename_clean((struct ct_slice){ name, CT_FILENAME_MAX + 1 }, clean),
+	    -ENAMETOOLONG);
+}
+
+static void expect_disposition(const char *header, const char *expected)
+{
+	char name[CT_FILENAME_MAX + 1];
+
+	cr_assert_eq(
+	    ct_filename_from_disposition(ct_slice_from_string(header), name), 0, "%s", header);
+	cr_expect_str_eq(name, expected);
+}
+
+Test(filename, from_disposition)
+{
+	expect_disposition("attachment; filename=a.jpg", "a.jpg");
+	expect_disposition("inline; filename=\"a; \\\"b\\\".jpg\"; size=3", "a; \"b\".jpg");
+	expect_disposition(
+	    "inline; filename*=UTF-8''%e2%82%ac.jpg; filename=x", "\xe2\x82\xac.jpg");
+	expect_disposition("inline; filename=x; FileName*=utf-8'en'%C3%A4.jpg", "\xc3\xa4.jpg");
+	expect_disposition("attachment", "");
+	expect_disposition("attachment; filename=\"../up.jpg\"", "up.jpg");
+}
+
+Test(filename, refuses_malformed_disposition)
+{
+	static const char *const headers[] = { "inline; filename=\"open", "inline; filename=\"",
+		"inline; filename*=latin1''a", "inline; filename*=UTF-8''%zz",
+		"inline; filename*=UTF-8''%ff", "inline; filename*=UTF-8" };
+	char name[CT_FILENAME_MAX + 1];
+
+	for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++)
+		cr_expect_lt(ct_filename_from_disposition(ct_slice_from_string(headers[i]), name),
+		    0, "%s", headers[i]);
+}
+
+Test(accept, matches_patterns)
+{
+	struct ct_accept *accept;
+
+	cr_assert_eq(ct_accept_new("image/png, video/*", &accept), 0);
+	cr_expect(ct_accept_matches(accept, "image/png"));
+	cr_expect(ct_accept_matches(accept, "Image/PNG"));
+	cr_expect(ct_accept_matches(accept, "video/mp4"));
+	cr_expect_not(ct_accept_matches(accept, "image/jpeg"));
+	cr_expect_not(ct_accept_matches(accept, "videos/mp4"));
+	cr_expect_not(ct_accept_matches(accept, "image/pn"));
+	cr_expect_not(ct_accept_matches(accept, ""));
+	ct_accept_free(accept);
+	cr_assert_eq(ct_accept_new("*/*", &accept), 0);
+	cr_expect(ct_accept_matches(accept, "application/octet-stream"));
+	ct_accept_free(accept);
+}
+
+Test(accept, refuses_bad_lists)
+{
+	static const char *const lists[] = { "", "image", "image/", "/png", "image/png,", "*/png",
+		"image/png;q=1", "a b/c" };
+	struct ct_accept *accept;
+	char many[CT_ACCEPT_MAX_PATTERNS * 4 + 8];
+
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+		cr_expect_eq(ct_accept_new(lists[i], &accept), -EINVAL, "%s", lists[i]);
+	for (size_t i = 0; i <= CT_ACCEPT_MAX_PATTERNS; i++)
+		memcpy(many + i * 4, "a/b,", 5);
+	many[CT_ACCEPT_MAX_PATTERNS * 4 - 1] = '\0';
+	cr_assert_eq(ct_accept_new(many, &accept), 0);
+	ct_accept_free(accept);
+	many[CT_ACCEPT_MAX_PATTERNS * 4 - 1] = ',';
+	many[CT_ACCEPT_MAX_PATTERNS * 4 + 3] = '\0';
+	cr_expect_eq(ct_accept_new(many, &accept), -EINVAL);
+}
+
+Test(sniff, tells_real_files)
+{
+	struct ct_sniffer *sniffer;
+	char type[CT_TYPE_MAX + 1];
+	static const struct {
+		const char *data, *type;
+	} others[] = {
+		{ "%PDF-1.4\n1 0 obj", "application/pdf" },
+		{ "<html><script>alert(1)</script></html>", "text/html" },
+		{ "\177ELF\2\1\1", "application/octet-stream" },
+		{ "\1\2\3\4\5\6", "application/octet-stream" },
+		{ "words and words", "text/plain" },
+	};
+
+	cr_assert_eq(ct_sniffer_new(&sniffer), 0);
+	for (size_t i = 0; i < SAMPLE_COUNT; i++) {
+		cr_assert_eq(
+		    ct_sniff(sniffer, samples[i].data, samples[i].length, type, sizeof(type)), 0);
+		cr_expect_str_eq(type, samples[i].type);
+	}
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		cr_assert_eq(
+		    ct_sniff(sniffer, others[i].data, strlen(others[i].data), type, sizeof(type)),
+		    0);
+		cr_expect_str_eq(type, others[i].type);
+	}
+	ct_sniffer_free(sniffer);
+}
