@@ -20,6 +20,8 @@
 #include "imaging/pool.h"
 #include "imaging/process.h"
 #include "jobs/jobs.h"
+#include "metadata/api_keys.h"
+#include "metadata/jobs.h"
 #include "metadata/metadata.h"
 #include "uploads/uploads.h"
 
@@ -36,7 +38,7 @@
 #define FILL_THREADS 2
 #define FILL_MAX_QUEUED 4096
 #define HOUSEKEEPING_MS 60000
-#define PURGE_LIMIT 1000
+#define PURGE_LIMIT 100 /* rows a transaction */
 #define PATH_MAX_BYTES 4096
 #define MALLOC_ARENAS 2
 #define JOBS_CUT_MS 5000 /* for a job to notice that its worker was stopped */

@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "config/config.h"
 #include "calotype/error.h"
+#include "metadata/api_keys.h"
 #include "metadata/metadata.h"
 
 #include <errno.h>

@@ -29,8 +29,8 @@
  */
 enum ct_blob_class { CT_BLOB_ORIGINAL, CT_BLOB_PRINT, CT_BLOB_CLASS_COUNT };
 
-#define CT_STAGING_ID_CHARS 32		 /* lower-case hex digits */
-#define CT_HASH_STATE_BYTES 112		 /* versioned encoding of base/hash.h, zero-padded */
+#define CT_STAGING_ID_CHARS 32	/* lower-case hex digits */
+#define CT_HASH_STATE_BYTES 112 /* versioned encoding of base/hash.h, zero-padded */
 #define CT_BLOB_LENGTH_UNKNOWN UINT64_MAX
 
 struct ct_blob_store;
@@ -39,10 +39,10 @@ struct ct_blob_reader;
 
 /* A zero field means the default in brackets. */
 struct ct_disk_options {
-	const char *directory;	   /* the data directory; made when missing */
-	uint64_t reserve_bytes;	   /* kept free for the rest of the system [256 MiB] */
-	uint64_t window_bytes;	   /* reservation step of uploads of unknown length [64 MiB] */
-	uint64_t assumed_free;	   /* tests: the free space of the file system [ask it] */
+	const char *directory;	/* the data directory; made when missing */
+	uint64_t reserve_bytes; /* kept free for the rest of the system [256 MiB] */
+	uint64_t window_bytes;	/* reservation step of uploads of unknown length [64 MiB] */
+	uint64_t assumed_free;	/* tests: the free space of the file system [ask it] */
 };
 
 /*
@@ -51,8 +51,8 @@ struct ct_disk_options {
  * -EBUSY: another process holds it; -EXDEV: staging and objects lie on different file systems;
  * -EPROTONOSUPPORT: another format number, or objects/ or prints/ without a `format` file.
  */
-int ct_blob_store_open_disk(const struct ct_disk_options *options,
-    struct ct_blob_store **ret_store);
+int ct_blob_store_open_disk(
+    const struct ct_disk_options *options, struct ct_blob_store **ret_store);
 
 /* For tests: a store in memory, the same promises but durability. */
 int ct_blob_store_open_memory(uint64_t capacity_bytes, struct ct_blob_store **ret_store);
@@ -76,14 +76,14 @@ struct ct_blob_checkpoint {
 
 struct ct_blob_writer_options {
 	enum ct_blob_class class;
-	const char *staging_id;	     /* a name makes it resumable; NULL: gone with the process */
-	uint64_t declared_bytes;     /* 0 is a length; CT_BLOB_LENGTH_UNKNOWN reserves in windows */
+	const char *staging_id;	 /* a name makes it resumable; NULL: gone with the process */
+	uint64_t declared_bytes; /* 0 is a length; CT_BLOB_LENGTH_UNKNOWN reserves in windows */
 };
 
 struct ct_blob_committed {
 	struct ct_digest digest;
 	uint64_t size_bytes;
-	bool was_present;	     /* the same bytes were there already */
+	bool was_present; /* the same bytes were there already */
 };
 
 /*
@@ -148,8 +148,8 @@ int ct_blob_reader_open(struct ct_blob_store *store, enum ct_blob_class class,
 uint64_t ct_blob_reader_size(const struct ct_blob_reader *reader);
 
 /* Reads exactly `length_bytes` at `offset`, else -EIO or -ENODATA. BLOCKING. */
-int ct_blob_reader_read(struct ct_blob_reader *reader, uint64_t offset, void *ret_data,
-    size_t length_bytes);
+int ct_blob_reader_read(
+    struct ct_blob_reader *reader, uint64_t offset, void *ret_data, size_t length_bytes);
 
 /* Reads the whole blob and compares: CT_ERROR_DIGEST_MISMATCH. BLOCKING. */
 int ct_blob_reader_verify(struct ct_blob_reader *reader);
@@ -163,7 +163,7 @@ int ct_blob_reader_dup_fd(struct ct_blob_reader *reader, int *ret_fd);
 void ct_blob_reader_close(struct ct_blob_reader *reader);
 
 /* Removes the blob's name; a missing one is fine. Readers that are open go on reading. BLOCKING. */
-int ct_blob_remove(struct ct_blob_store *store, enum ct_blob_class class,
-    const struct ct_digest *digest);
+int ct_blob_remove(
+    struct ct_blob_store *store, enum ct_blob_class class, const struct ct_digest *digest);
 
 #endif

@@ -38,13 +38,13 @@ struct ct_blob_backend_ops {
 	void (*object_close)(void *backend, struct ct_blob_object *object);
 	/* Makes the presence of a blob as durable as stage_publish would; CT_ERROR_NOT_FOUND. */
 	int (*object_sync)(void *backend, enum ct_blob_class class, const struct ct_digest *digest);
-	int (*object_remove)(void *backend, enum ct_blob_class class,
-	    const struct ct_digest *digest);
+	int (*object_remove)(
+	    void *backend, enum ct_blob_class class, const struct ct_digest *digest);
 };
 
 /* Takes over `backend` also when it fails. */
-int ct_blob_store_new(const struct ct_blob_backend_ops *ops, void *backend,
-    struct ct_blob_store **ret_store);
+int ct_blob_store_new(
+    const struct ct_blob_backend_ops *ops, void *backend, struct ct_blob_store **ret_store);
 
 /*
  * A wrapper for tests that fails on demand. It takes over `inner`. `plan` outlives it and may be
@@ -68,7 +68,7 @@ int ct_failing_plan_new(struct ct_failing_plan **ret_plan);
 void ct_failing_plan_free(struct ct_failing_plan *plan);
 void ct_failing_plan_set(struct ct_failing_plan *plan, enum ct_failing_operation operation,
     unsigned nth, int error, bool after);
-int ct_blob_store_open_failing(struct ct_blob_store *inner, struct ct_failing_plan *plan,
-    struct ct_blob_store **ret_store);
+int ct_blob_store_open_failing(
+    struct ct_blob_store *inner, struct ct_failing_plan *plan, struct ct_blob_store **ret_store);
 
 #endif

@@ -19,7 +19,7 @@ enum ct_error_index {
 
 /* CT_ERROR_NOT_FOUND and so on: negative, ready to return. */
 enum ct_error {
-#define CT_ROW(name, code, status, retryable, text)                                                \
+#define CT_ROW(name, code, status, retryable, text) \
 	CT_ERROR_##name = -(CT_ERROR_FIRST + CT_ERROR_INDEX_##name),
 #include "calotype/error_codes.def"
 #undef CT_ROW
@@ -31,10 +31,10 @@ enum ct_error {
  * NOT_FOUND), any other one to INTERNAL. Strings are static.
  */
 int ct_error_canonical(int error);
-const char *ct_error_code(int error);	 /* "not_found" */
-const char *ct_error_text(int error);	 /* one sentence without a full stop */
-int ct_error_http_status(int error);	 /* RFC 9110 section 15 */
-bool ct_error_is_retryable(int error);	 /* may the same request succeed later, unchanged? */
+const char *ct_error_code(int error);  /* "not_found" */
+const char *ct_error_text(int error);  /* one sentence without a full stop */
+int ct_error_http_status(int error);   /* RFC 9110 section 15 */
+bool ct_error_is_retryable(int error); /* may the same request succeed later, unchanged? */
 
 /* The row whose code is `code` ("not_found"), else CT_ERROR_INTERNAL. */
 int ct_error_from_code(const char *code);

@@ -8,6 +8,10 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "calotype/error.h"
+#include "metadata/blobs.h"
+#include "metadata/events.h"
+#include "metadata/images.h"
+#include "metadata/prints.h"
 
 #include <errno.h>
 #include <string.h>

@@ -1,5 +1,7 @@
 #include "images/images.h"
 #include "base/cleanup.h"
+#include "metadata/images.h"
+#include "metadata/prints.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -3,6 +3,8 @@
 #include "base/cleanup.h"
 #include "base/thread_pool.h"
 #include "calotype/error.h"
+#include "metadata/api_keys.h"
+#include "metadata/images.h"
 
 #include <errno.h>
 #include <string.h>

@@ -7,7 +7,9 @@
 
 #include "base/json.h"
 #include "calotype/blob.h"
+#include "metadata/images.h"
 #include "metadata/metadata.h"
+#include "metadata/prints.h"
 
 struct ct_images;
 struct ct_http_server;

@@ -3,6 +3,7 @@
 
 #include "images/images.h"
 #include "jobs/list.h"
+#include "metadata/images.h"
 
 /* All of it is set once. */
 struct ct_images {

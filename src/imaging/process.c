@@ -12,6 +12,11 @@
 #include "calotype/error.h"
 #include "images/images.h"
 #include "imaging/pool.h"
+#include "metadata/blobs.h"
+#include "metadata/events.h"
+#include "metadata/images.h"
+#include "metadata/jobs.h"
+#include "metadata/prints.h"
 
 #include <errno.h>
 #include <stdio.h>

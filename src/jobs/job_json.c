@@ -1,5 +1,6 @@
 #include "jobs/jobs_priv.h"
 #include "calotype/error.h"
+#include "metadata/jobs.h"
 
 #include <stdio.h>
 

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/thread_pool.h"
 #include "calotype/error.h"
+#include "metadata/jobs.h"
 
 #include <errno.h>
 #include <stdio.h>

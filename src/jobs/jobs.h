@@ -13,6 +13,7 @@
 #define CT_JOBS_H
 
 #include "base/json.h"
+#include "metadata/jobs.h"
 #include "metadata/metadata.h"
 
 struct ct_jobs;

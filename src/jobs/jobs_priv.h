@@ -8,6 +8,7 @@
 #include "jobs/jobs.h"
 #include "jobs/list.h"
 #include "base/lock.h"
+#include "metadata/jobs.h"
 
 /* What one worker runs; the keeper beats its heart. */
 struct ct_job_slot {

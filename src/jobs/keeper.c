@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "calotype/error.h"
+#include "metadata/jobs.h"
 
 #include <errno.h>
 

@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "calotype/error.h"
+#include "metadata/jobs.h"
 
 #include <errno.h>
 #include <stdio.h>

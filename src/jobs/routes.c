@@ -3,6 +3,8 @@
 #include "base/assert.h"
 #include "base/cleanup.h"
 #include "calotype/error.h"
+#include "metadata/api_keys.h"
+#include "metadata/jobs.h"
 
 #include <errno.h>
 #include <inttypes.h>

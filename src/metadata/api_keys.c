@@ -1,3 +1,4 @@
+#include "metadata/api_keys.h"
 #include "metadata/sqlite_priv.h"
 
 #define COLUMNS "id, secret, scopes, name, created_at, revoked_at"

@@ -1,3 +1,5 @@
+#include "metadata/blobs.h"
+#include "metadata/images.h"
 #include "metadata/sqlite_priv.h"
 
 #include <assert.h>

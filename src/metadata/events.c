@@ -1,3 +1,4 @@
+#include "metadata/events.h"
 #include "metadata/sqlite_priv.h"
 
 static const char append_sql[] =

@@ -1,3 +1,4 @@
+#include "metadata/jobs.h"
 #include "metadata/sqlite_priv.h"
 
 #include <assert.h>

@@ -1,6 +1,7 @@
 #include "metadata/metadata_priv.h"
 #include "base/file.h"
 #include "base/lock.h"
+#include "metadata/uploads.h"
 
 #include <errno.h>
 #include <stdlib.h>

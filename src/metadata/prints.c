@@ -1,3 +1,4 @@
+#include "metadata/prints.h"
 #include "metadata/sqlite_priv.h"
 
 #define COLUMNS "source, operations, digest, size_bytes, width, height, type, created_at"

@@ -1,4 +1,5 @@
 #include "metadata/metadata_priv.h"
+#include "metadata/uploads.h"
 
 #include <assert.h>
 

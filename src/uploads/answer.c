@@ -1,4 +1,5 @@
 #include "uploads/answer.h"
+#include "metadata/uploads.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "calotype/error.h"
+#include "metadata/uploads.h"
 
 #include <errno.h>
 #include <stdio.h>

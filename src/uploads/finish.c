@@ -18,6 +18,11 @@
 #include "base/log.h"
 #include "calotype/error.h"
 #include "jobs/jobs.h"
+#include "metadata/blobs.h"
+#include "metadata/events.h"
+#include "metadata/images.h"
+#include "metadata/jobs.h"
+#include "metadata/uploads.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/thread_pool.h"
 #include "calotype/error.h"
+#include "metadata/uploads.h"
 
 #include <errno.h>
 #include <stdio.h>

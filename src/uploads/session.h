@@ -19,6 +19,7 @@
 #ifndef CT_UPLOADS_SESSION_H
 #define CT_UPLOADS_SESSION_H
 
+#include "metadata/jobs.h"
 #include "metadata/metadata.h"
 
 #define CT_SESSION_CHECKPOINT_BYTES ((uint64_t)16 << 20) /* at most this is lost in a crash */

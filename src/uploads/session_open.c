@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "calotype/error.h"
+#include "metadata/uploads.h"
 
 #include <stdio.h>
 #include <string.h>

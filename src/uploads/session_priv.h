@@ -6,6 +6,7 @@
 
 #include "uploads/session.h"
 #include "uploads/uploads_priv.h"
+#include "metadata/uploads.h"
 
 #define CT_SESSION_MAGIC 0x5e551017u
 #define CT_REQUEST_ID_MAX 63

@@ -7,6 +7,8 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "metadata/api_keys.h"
+#include "metadata/uploads.h"
 
 #include <errno.h>
 #include <inttypes.h>

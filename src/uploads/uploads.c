@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "metadata/uploads.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -7,6 +7,8 @@
 
 #include "base/assert.h"
 #include "jobs/jobs.h"
+#include "metadata/api_keys.h"
+#include "metadata/jobs.h"
 
 #include <errno.h>
 #include <stdlib.h>

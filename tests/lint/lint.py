@@ -33,7 +33,7 @@ HOMES = {
 
 BANNED = re.compile(r"\b(strcpy|strcat|sprintf|vsprintf|strtok|gets|alloca|atoi|atol)\s*\(")
 GOTO = re.compile(r"^\s*goto\s+\w+;")
-MAX_C_LINES, MAX_H_LINES, MAX_COLUMNS = 800, 400, 100
+MAX_C_LINES, MAX_H_LINES, MAX_COLUMNS, MAX_FUNCTION_LINES = 800, 400, 100, 70
 
 
 def layer_of(path):
@@ -88,7 +88,14 @@ def check_file(path):
             breach = check_include(path, match.group(2), match.group(1) == "<")
             if breach:
                 yield number, breach
+    begun = None
     for number, line in enumerate(code, 1):
+        if line == "{":
+            begun = number
+        if line.startswith("}") and begun:
+            if number - begun > MAX_FUNCTION_LINES:
+                yield begun, f"a function of {number - begun} lines, at most {MAX_FUNCTION_LINES}"
+            begun = None
         if BANNED.search(line):
             yield number, f"banned function: {BANNED.search(line).group(1)}"
         if GOTO.match(line):

@@ -1,4 +1,7 @@
 #include "support_images.h"
+#include "metadata/blobs.h"
+#include "metadata/images.h"
+#include "metadata/prints.h"
 #include "metadata/sqlite_priv.h"
 
 #include <criterion/criterion.h>

@@ -4,6 +4,8 @@
 
 #include "support.h"
 #include "calotype/blob.h"
+#include "metadata/images.h"
+#include "metadata/prints.h"
 
 extern struct ct_blob_store *store;
 

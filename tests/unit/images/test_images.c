@@ -4,6 +4,9 @@
 #include "base/thread_pool.h"
 #include "calotype/error.h"
 #include "images/images.h"
+#include "metadata/api_keys.h"
+#include "metadata/images.h"
+#include "metadata/prints.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

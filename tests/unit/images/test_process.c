@@ -10,6 +10,9 @@
 #include "calotype/error.h"
 #include "imaging/pool.h"
 #include "imaging/process.h"
+#include "metadata/images.h"
+#include "metadata/jobs.h"
+#include "metadata/prints.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

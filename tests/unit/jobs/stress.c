@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/thread_pool.h"
 #include "calotype/error.h"
+#include "metadata/jobs.h"
 
 #include <ftw.h>
 #include <stdatomic.h>

@@ -1,5 +1,6 @@
 #include "support.h"
 #include "base/clock.h"
+#include "metadata/jobs.h"
 
 #include <criterion/criterion.h>
 #include <ftw.h>

@@ -6,6 +6,7 @@
 #define CT_TESTS_JOBS_SUPPORT_H
 
 #include "jobs/jobs.h"
+#include "metadata/jobs.h"
 
 struct fixture {
 	char directory[64];

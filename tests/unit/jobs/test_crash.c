@@ -3,6 +3,7 @@
  * test as soon as it says that the job runs. The database is only opened after the fork.
  */
 #include "support.h"
+#include "metadata/jobs.h"
 
 #include <criterion/criterion.h>
 #include <signal.h>

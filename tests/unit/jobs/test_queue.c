@@ -6,6 +6,7 @@
 #include "jobs/jobs_priv.h"
 #include "base/clock.h"
 #include "calotype/error.h"
+#include "metadata/jobs.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

@@ -4,6 +4,8 @@
 #include "base/clock.h"
 #include "base/thread_pool.h"
 #include "calotype/error.h"
+#include "metadata/api_keys.h"
+#include "metadata/jobs.h"
 
 #include <criterion/criterion.h>
 #include <semaphore.h>

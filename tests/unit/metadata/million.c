@@ -4,6 +4,9 @@
  */
 #include "support.h"
 #include "base/clock.h"
+#include "metadata/blobs.h"
+#include "metadata/images.h"
+#include "metadata/jobs.h"
 
 #include <pthread.h>
 #include <stdio.h>

@@ -4,7 +4,10 @@
  */
 #include "base/assert.h"
 #include "calotype/error.h"
+#include "metadata/events.h"
+#include "metadata/jobs.h"
 #include "metadata/metadata.h"
+#include "metadata/uploads.h"
 
 #include <pthread.h>
 #include <sched.h>

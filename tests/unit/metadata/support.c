@@ -1,5 +1,9 @@
 #include "support.h"
 #include "calotype/error.h"
+#include "metadata/blobs.h"
+#include "metadata/images.h"
+#include "metadata/jobs.h"
+#include "metadata/uploads.h"
 
 #include <errno.h>
 #include <ftw.h>

@@ -5,7 +5,11 @@
 #ifndef CT_TESTS_METADATA_SUPPORT_H
 #define CT_TESTS_METADATA_SUPPORT_H
 
+#include "metadata/blobs.h"
+#include "metadata/images.h"
+#include "metadata/jobs.h"
 #include "metadata/sqlite_priv.h"
+#include "metadata/uploads.h"
 #include <criterion/criterion.h>
 
 struct fixture {

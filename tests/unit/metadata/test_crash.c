@@ -4,6 +4,7 @@
  */
 #include "support.h"
 #include "base/file.h"
+#include "metadata/uploads.h"
 
 #include <errno.h>
 #include <signal.h>

@@ -1,4 +1,7 @@
 #include "support.h"
+#include "metadata/blobs.h"
+#include "metadata/images.h"
+#include "metadata/prints.h"
 
 #include <errno.h>
 #include <string.h>

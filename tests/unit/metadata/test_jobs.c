@@ -1,4 +1,7 @@
 #include "support.h"
+#include "metadata/api_keys.h"
+#include "metadata/events.h"
+#include "metadata/jobs.h"
 
 #include <errno.h>
 #include <string.h>

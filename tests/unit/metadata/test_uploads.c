@@ -1,4 +1,5 @@
 #include "support.h"
+#include "metadata/uploads.h"
 
 #include <errno.h>
 #include <string.h>

@@ -1,5 +1,9 @@
 #include "support.h"
 #include "base/clock.h"
+#include "metadata/events.h"
+#include "metadata/images.h"
+#include "metadata/jobs.h"
+#include "metadata/uploads.h"
 
 #include <errno.h>
 #include <pthread.h>

@@ -4,6 +4,10 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "calotype/error.h"
+#include "metadata/blobs.h"
+#include "metadata/images.h"
+#include "metadata/jobs.h"
+#include "metadata/uploads.h"
 
 #include <criterion/criterion.h>
 #include <ftw.h>

@@ -9,6 +9,7 @@
 #include "calotype/blob_backend.h"
 #include "uploads/session.h"
 #include "uploads/uploads_priv.h"
+#include "metadata/uploads.h"
 
 struct fixture {
 	char directory[64];

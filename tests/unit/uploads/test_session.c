@@ -5,6 +5,7 @@
 #include "base/hash.h"
 #include "calotype/error.h"
 #include "uploads/session_priv.h"
+#include "metadata/uploads.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "calotype/error.h"
+#include "metadata/uploads.h"
 
 #include <criterion/criterion.h>
 #include <stdatomic.h>

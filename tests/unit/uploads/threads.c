@@ -9,6 +9,8 @@
 #include "calotype/error.h"
 #include "uploads/session.h"
 #include "uploads/uploads_priv.h"
+#include "metadata/images.h"
+#include "metadata/uploads.h"
 
 #include <stdio.h>
 #include <stdlib.h>
