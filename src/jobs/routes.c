@@ -47,8 +47,7 @@ static struct ct_http_response *make_response(
 	ct_http_response_header(response, "Cache-Control", "private, no-cache");
 	if (row->state == CT_JOB_QUEUED || row->state == CT_JOB_RUNNING)
 		ct_http_response_header(response, "Retry-After", "1");
-	if (!known)
-		ct_http_response_json(response, ct_job_to_json(row));
+	ct_http_response_json(response, ct_job_to_json(row)); /* a 304 tells its length only */
 	return response;
 }
 

@@ -128,7 +128,6 @@ static void expect_status(const char *etags, int status)
 	struct fake_answer answer = get("/jobs", 1, etags);
 	cr_expect_eq(answer.status, status, "%s gives %d", etags, answer.status);
 	cr_expect_str_eq(fake_header(&answer, "ETag"), "\"1\"");
-	cr_expect_eq(answer.json == NULL, status == 304);
 	fake_answer_done(&answer);
 }
 
