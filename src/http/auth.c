@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/hash.h"
+#include "metadata/api_keys.h"
 #include "metadata/metadata.h"
 
 #include <string.h>

@@ -69,7 +69,7 @@ struct ct_http_route {
 /* ---- life ---- */
 
 struct ct_http_options {
-	const char *listen;	      /* "127.0.0.1:8080", "[::1]:0", "unix:/path" */
+	const char *listen;	      /* "127.0.0.1:8080", "[::1]:0", "unix:/path", "systemd" */
 	struct ct_metadata *metadata; /* for API keys; NULL: no auth (tests) */
 	bool insecure;		      /* --insecure: open without keys on any address */
 	bool
@@ -94,7 +94,7 @@ int ct_http_server_new(const struct ct_http_options *options, struct ct_http_ser
 int ct_http_server_add(
     struct ct_http_server *server, const struct ct_http_route *routes, size_t count);
 int ct_http_server_start(struct ct_http_server *server);
-/* "http://127.0.0.1:8080" with the real port; borrowed. */
+/* "http://127.0.0.1:8080" with the real port, or "unix:/path"; borrowed. */
 const char *ct_http_server_url(const struct ct_http_server *server);
 /*
  * Stops accepting, breaks requests off that are still sending their body (their `gone` runs),
@@ -102,6 +102,10 @@ const char *ct_http_server_url(const struct ct_http_server *server);
  * CT_ERROR_SHUTTING_DOWN are left to give. The parts that answer must still be running.
  */
 void ct_http_server_stop(struct ct_http_server *server, int64_t timeout_ms);
+/*
+ * Every request must have been answered by now. It waits 10 s for the last ones to end; while one
+ * still sleeps nothing is freed, since its waker may yet come.
+ */
 void ct_http_server_free(struct ct_http_server *server);
 
 /* ---- a request; everything borrowed lives until `gone` has returned ---- */
@@ -149,6 +153,7 @@ void ct_http_interrupt(struct ct_http_request *request);
 
 /* ---- responses: built by one thread; a failed step latches and the answer is a 500 ---- */
 
+/* A 304 may be given the body of its 200: only the length of it is sent. */
 struct ct_http_response *ct_http_response_new(int status);
 void ct_http_response_free(struct ct_http_response *response);
 /* Copied. Asserts that the value holds no control bytes. */

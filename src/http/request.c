@@ -120,24 +120,20 @@ static int answer_raw(struct ct_http_request *request)
 	struct ct_http_connection *connection = request->connection;
 	if (!claim_last_word(connection))
 		return STEP_CLOSE;
+	/* NULL: out of memory, or a shared answer where no such can be given. */
 	struct ct_http_response *response = request->response;
-	struct ct_http_response *made = NULL;
-	if (response == NULL) {
-		/* Out of memory, or a shared answer to a request with an unread body. */
-		made = ct_http_problem(request, CT_ERROR_INTERNAL, "the body was not read");
-		response = made;
-	}
+	request->status = response != NULL ? ct_http_response_status(response) : 500;
 	struct ct_buffer bytes;
 	ct_buffer_init(&bytes, CT_HTTP_LARGE_POOL_BYTES);
 	ct_http_response_write(response, request->id,
 	    request->is_known_method && request->method == CT_HTTP_HEAD, &bytes);
-	if (ct_buffer_error(&bytes) == 0) {
+	if (response != NULL && ct_buffer_error(&bytes) == 0)
 		send_now(request, bytes.data, bytes.length);
-		request->status = ct_http_response_status(response);
-		request->sent_bytes = bytes.length;
-	}
+	else
+		ct_http_send_problem(connection->fd, request->id, CT_ERROR_INTERNAL,
+		    "the answer could not be given");
+	request->sent_bytes = bytes.length;
 	ct_buffer_done(&bytes);
-	ct_http_response_free(made);
 	request->stage = CT_HTTP_STAGE_REPLY;
 	ct_http_acceptor_linger(connection->server->acceptor, connection->fd);
 	return STEP_CLOSE;

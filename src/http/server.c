@@ -17,6 +17,7 @@
 #define MAX_DESCRIPTORS (1u << 20)
 /* For requests that slept past the stop: whoever shuts down behind us answers them. */
 #define FREE_WAIT_MS 10000
+#define STOP_TICK_MS 50
 
 struct ct_http_peer_count {
 	struct ct_http_peer_count *next;
@@ -336,14 +337,24 @@ static void break_off_locked(struct ct_http_server *server, bool all)
 	}
 }
 
-/* How many connections are left at the deadline. */
+/*
+ * How many connections are left at the deadline. Requests that wake up, and connections that were
+ * on their way to a loop, are met again and again.
+ */
 static unsigned wait_for_end(struct ct_http_server *server, int64_t timeout_ms)
 {
 	int64_t deadline_ms = ct_clock_monotonic_ms() + timeout_ms;
-	int r = 0;
 	ct_lock_take(&server->lock);
-	while (server->connection_count > 0 && r == 0)
-		r = ct_condition_wait_until(&server->changed, &server->lock, deadline_ms);
+	while (server->connection_count > 0) {
+		int64_t now_ms = ct_clock_monotonic_ms();
+		if (now_ms >= deadline_ms)
+			break;
+		break_off_locked(server, false);
+		int64_t until_ms = now_ms + STOP_TICK_MS;
+		(void)ct_condition_wait_until(/* both ends of it are good */
+		    &server->changed, &server->lock,
+		    until_ms < deadline_ms ? until_ms : deadline_ms);
+	}
 	unsigned left = server->connection_count;
 	ct_lock_release(&server->lock);
 	return left;
@@ -354,9 +365,6 @@ void ct_http_server_stop(struct ct_http_server *server, int64_t timeout_ms)
 	if (server == NULL || atomic_exchange(&server->stopping, true))
 		return;
 	ct_http_acceptor_drain(server->acceptor);
-	ct_lock_take(&server->lock);
-	break_off_locked(server, false);
-	ct_lock_release(&server->lock);
 	unsigned left = wait_for_end(server, timeout_ms);
 	if (left == 0)
 		return;

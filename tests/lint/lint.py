@@ -25,7 +25,7 @@ HOMES = {
     r"jansson\.h": r"src/base/json\.c",
     r"ini\.h": r"src/config/[^/]+\.c",
     r"vips/.*": r"(src/imaging/worker/[^/]+(\.c|_priv\.h|\.h)|tests/data/[^/]+\.c)",
-    r"webp/.*": r"src/imaging/worker/[^/]+\.c",
+    r"webp/.*": r"(src/imaging/worker|tests/unit/imaging)/[^/]+\.c",
     r"glib.*": r"src/imaging/worker/[^/]+\.c",
     r"seccomp\.h": r"src/imaging/worker/[^/]+\.c",
     r"linux/landlock\.h": r"src/imaging/worker/[^/]+\.c",

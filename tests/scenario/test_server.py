@@ -161,7 +161,6 @@ class Access(unittest.TestCase):
 
 
 class Figures(unittest.TestCase):
-    @unittest.skipIf(harness.VARIANT != "gcc", "figures are of the plain build")
     def test_memory_after_start(self):
         with Server() as server:
             self.assertEqual(server.get("/images").status, 200)
@@ -169,7 +168,6 @@ class Figures(unittest.TestCase):
             print(f"resident after start: {used:.1f} MiB")
             self.assertLess(used, 30)
 
-    @unittest.skipIf(harness.VARIANT != "gcc", "figures are of the plain build")
     def test_first_answer_with_a_million_images(self):
         """Rows are made by SQL: what counts is that the start does no work that grows with them."""
         count = 1_000_000 if harness.LONG else 100_000

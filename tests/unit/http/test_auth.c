@@ -1,0 +1,235 @@
+#include "fixture.h"
+
+#include "base/hash.h"
+#include "metadata/api_keys.h"
+#include "metadata/metadata.h"
+
+#include <arpa/inet.h>
+#include <criterion/criterion.h>
+#include <ifaddrs.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define READER "calo_reader00_0123456789012345678901234567890123456789abc"
+#define WRITER "calo_writer00_0123456789012345678901234567890123456789abc"
+#define WRONG "calo_reader00_0123456789012345678901234567890123456789abd"
+
+static struct rig rig;
+static struct reply reply;
+static struct ct_metadata *metadata;
+static char path[64];
+
+static enum ct_http_next tell(struct ct_http_request *request, void *context)
+{
+	struct ct_http_response *response = ct_http_response_new(200);
+	(void)context;
+	ct_http_response_header_u64(response, "X-Scopes", ct_http_scopes(request));
+	ct_http_response_header(response, "X-Key", ct_http_key_id(request));
+	return ct_http_answer(request, response);
+}
+
+static enum ct_http_next swallow(
+    struct ct_http_request *request, const void *data, size_t length, void *context)
+{
+	(void)request;
+	(void)data;
+	(void)length;
+	(void)context;
+	return CT_HTTP_PROCEED;
+}
+
+static const struct ct_http_handler teller = { .head = tell, .body = swallow };
+static const struct ct_http_route routes[] = {
+	{ CT_HTTP_GET, "/public", 0, &teller, NULL },
+	{ CT_HTTP_GET, "/read", CT_SCOPE_READ, &teller, NULL },
+	{ CT_HTTP_POST, "/write", CT_SCOPE_WRITE, &teller, NULL },
+	{ CT_HTTP_GET, "/both", CT_SCOPE_READ | CT_SCOPE_WRITE, &teller, NULL },
+};
+
+struct new_key {
+	const char *key;
+	unsigned scopes;
+};
+
+static int insert(struct ct_metadata_view *view, void *arg)
+{
+	const struct new_key *key = arg;
+	struct ct_api_key_row row = { .scopes = key->scopes, .created_at = 1 };
+	memcpy(row.id, key->key + 5, 8);
+	ct_hash_once(key->key, strlen(key->key), &row.secret);
+	return ct_api_key_insert(view, &row);
+}
+
+static int revoke_key(struct ct_metadata_view *view, void *arg)
+{
+	return ct_api_key_revoke(view, arg, 2);
+}
+
+static void add_key(const char *key, unsigned scopes)
+{
+	struct new_key new_key = { key, scopes };
+	cr_assert_eq(ct_metadata_write(metadata, insert, &new_key), 0);
+}
+
+static void start(const char *listen, bool insecure)
+{
+	struct ct_metadata_options options = { .path = path };
+	(void)snprintf(path, sizeof(path), "/tmp/http-auth-%d.db", (int)getpid());
+	cr_assert_eq(ct_metadata_open(&options, &metadata), 0);
+	struct ct_http_options http = {
+		.listen = listen,
+		.metadata = metadata,
+		.insecure = insecure,
+	};
+	rig_start_with(&rig, &http, routes, sizeof(routes) / sizeof(routes[0]));
+}
+
+static void stop(void)
+{
+	rig_stop(&rig);
+	ct_metadata_close(metadata);
+	char other[80];
+	unlink(path);
+	(void)snprintf(other, sizeof(other), "%s-wal", path);
+	unlink(other);
+	(void)snprintf(other, sizeof(other), "%s-shm", path);
+	unlink(other);
+}
+
+static int try(const char *line, const char *headers)
+{
+	char text[1024];
+	(void)snprintf(text, sizeof(text), "%s HTTP/1.1\r\nHost: h\r\n%s\r\n", line, headers);
+	ask(&rig, text, &reply);
+	return reply.status;
+}
+
+#define BEARER(key) "Authorization: Bearer " key "\r\n"
+
+TestSuite(auth, .timeout = 60);
+
+Test(auth, without_keys_this_machine_may_do_all_but_not_through_a_proxy)
+{
+	start(NULL, false);
+	cr_assert_eq(try("GET /both", ""), 200);
+	cr_assert_str_eq(reply_header(&reply, "X-Key"), "");
+	cr_assert_eq((unsigned)strtoul(reply_header(&reply, "X-Scopes"), NULL, 10), ~0u);
+	const char *marks[] = { "Forwarded: for=1.2.3.4\r\n", "X-Forwarded-For: 1.2.3.4\r\n",
+		"x-forwarded-proto: https\r\n", "Via: 1.1 proxy\r\n" };
+	for (size_t i = 0; i < 4; i++) {
+		cr_assert_eq(try("GET /public", marks[i]), 403, "%s", marks[i]);
+		cr_assert_not_null(strstr(reply.body, "\"code\":\"proxied_open_server\""));
+	}
+	cr_assert_eq(try("GET /public", "X-Forwarded: a\r\nViaduct: b\r\n"), 200);
+	stop();
+}
+
+Test(auth, insecure_opens_it)
+{
+	start(NULL, true);
+	cr_assert_eq(try("GET /both", "X-Forwarded-For: 1.2.3.4\r\n"), 200);
+	stop();
+}
+
+Test(auth, keys_and_scopes)
+{
+	start(NULL, false);
+	add_key(READER, CT_SCOPE_READ);
+	add_key(WRITER, CT_SCOPE_READ | CT_SCOPE_WRITE);
+	cr_assert_eq(try("GET /public", ""), 200);
+	cr_assert_eq((unsigned)strtoul(reply_header(&reply, "X-Scopes"), NULL, 10), 0);
+	cr_assert_eq(try("GET /read", ""), 401);
+	cr_assert_str_eq(reply_header(&reply, "WWW-Authenticate"), "Bearer realm=\"calotype\"");
+	cr_assert_eq(try("GET /read", BEARER(READER)), 200);
+	cr_assert_str_eq(reply_header(&reply, "X-Key"), "reader00");
+	cr_assert_eq(try("GET /read", "authorization: bearer   " READER " \r\n"), 200);
+	cr_assert_eq(try("GET /both", BEARER(READER)), 403);
+	cr_assert_not_null(strstr(reply_header(&reply, "WWW-Authenticate"), "insufficient_scope"));
+	cr_assert_eq(try("GET /both", BEARER(WRITER)), 200);
+	cr_assert_eq(try("POST /write", BEARER(READER)), 403);
+	cr_assert_eq(try("GET /public", BEARER(READER)), 200);
+	cr_assert_eq((unsigned)strtoul(reply_header(&reply, "X-Scopes"), NULL, 10), CT_SCOPE_READ);
+	/* What is wrong is said, also where none is needed. */
+	const char *wrong[] = { BEARER(WRONG), BEARER("calo_nobody00_x"), BEARER(""), BEARER("x"),
+		BEARER("calo_nobody00_0123456789012345678901234567890123456789abc"),
+		BEARER(READER "d"),
+		BEARER("calo_reader00-0123456789012345678901234567890123456789abc") };
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		cr_assert_eq(try("GET /read", wrong[i]), 401, "%s", wrong[i]);
+	cr_assert_eq(try("GET /public", BEARER(WRONG)), 401);
+	cr_assert_not_null(strstr(reply_header(&reply, "WWW-Authenticate"), "invalid_token"));
+	cr_assert_eq(try("GET /read", BEARER(READER) BEARER(READER)), 401);
+	cr_assert_eq(try("GET /read", "Authorization: Basic YTpi\r\n"), 401);
+	cr_assert_eq(try("GET /public", "Authorization: Basic YTpi\r\n"), 200);
+	/* With keys, a proxy is as good as any client. */
+	cr_assert_eq(try("GET /read", "Via: 1.1 a\r\n" BEARER(READER)), 200);
+	/* A revoked key is none. */
+	char id[] = "reader00";
+	cr_assert_eq(ct_metadata_write(metadata, revoke_key, id), 0);
+	cr_assert_eq(try("GET /read", BEARER(READER)), 401);
+	stop();
+}
+
+Test(auth, the_first_key_counts_within_a_second)
+{
+	start(NULL, false);
+	cr_assert_eq(try("GET /read", ""), 200);
+	add_key(READER, CT_SCOPE_READ);
+	sleep_ms(1000);
+	cr_assert_eq(try("GET /read", ""), 401);
+	stop();
+}
+
+/* The first address of this machine that is not a loopback one; false: there is none. */
+static bool find_address(char text[INET_ADDRSTRLEN])
+{
+	struct ifaddrs *all = NULL;
+	bool found = false;
+	cr_assert_eq(getifaddrs(&all), 0);
+	for (struct ifaddrs *i = all; i != NULL && !found; i = i->ifa_next) {
+		if (i->ifa_addr == NULL || i->ifa_addr->sa_family != AF_INET)
+			continue;
+		const struct sockaddr_in *v4 = (const struct sockaddr_in *)i->ifa_addr;
+		found = (ntohl(v4->sin_addr.s_addr) >> 24) != 127;
+		if (found)
+			cr_assert_not_null(
+			    inet_ntop(AF_INET, &v4->sin_addr, text, INET_ADDRSTRLEN));
+	}
+	freeifaddrs(all);
+	return found;
+}
+
+static int try_from(const char *address, const char *headers)
+{
+	char text[512];
+	int fd = client_open_from(&rig, address);
+	(void)snprintf(text, sizeof(text), "GET /read HTTP/1.1\r\nHost: h\r\n%s\r\n", headers);
+	client_say(fd, text);
+	cr_assert(client_read(fd, false, &reply));
+	close(fd);
+	return reply.status;
+}
+
+Test(auth, another_address_is_not_this_machine)
+{
+	char address[INET_ADDRSTRLEN];
+	if (!find_address(address))
+		return; /* a machine without a network can't show it */
+	for (int insecure = 0; insecure < 2; insecure++) {
+		start("0.0.0.0:0", insecure != 0);
+		cr_assert_eq(try_from(address, ""), insecure ? 200 : 401);
+		cr_assert_eq(try_from("127.0.0.1", ""), 200);
+		add_key(READER, CT_SCOPE_READ);
+		sleep_ms(1000);
+		cr_assert_eq(try_from(address, BEARER(READER)), insecure ? 200 : 403);
+		if (!insecure)
+			cr_assert_not_null(strstr(reply.body, "\"code\":\"insecure_transport\""));
+		cr_assert_eq(try_from(address, ""), 401);
+		cr_assert_eq(try_from("127.0.0.1", BEARER(READER)), 200);
+		stop();
+	}
+}
