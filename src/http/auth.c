@@ -141,10 +141,11 @@ static struct ct_http_response *check_token(struct ct_http_request *request, str
 {
 	struct ct_http_connection *connection = request->connection;
 	struct ct_api_key_row row;
-	if (!connection->peer.is_loopback && !connection->server->options.insecure)
+	const struct ct_http_options *options = &connection->server->options;
+	if (!connection->peer.is_loopback && !options->insecure && !options->plain_keys_anywhere)
 		return ct_http_problem(request, CT_ERROR_INSECURE_TRANSPORT,
 		    "the key has been readable on its way: put a proxy that speaks TLS in front "
-		    "and replace the key, or start the server with --insecure");
+		    "and replace the key, or trust this network with --plain-keys=any");
 	int r = look_up(connection->server, token, &row);
 	if (r == CT_ERROR_UNAUTHORIZED)
 		return refuse_401(request, true, "this API key does not exist or is revoked");

@@ -72,15 +72,14 @@ struct ct_http_options {
 	const char *listen;	      /* "127.0.0.1:8080", "[::1]:0", "unix:/path", "systemd" */
 	struct ct_metadata *metadata; /* for API keys; NULL: no auth (tests) */
 	bool insecure;		      /* --insecure: open without keys on any address */
-	bool
-	    plain_keys_anywhere; /* take keys over plain HTTP from any address, not only loopback */
-	unsigned max_connections; /* [1024] */
-	unsigned max_per_address; /* [128] */
-	unsigned loops;		  /* threads of each daemon [cores, at most 8] */
-	int64_t head_deadline_ms; /* [10 s] */
-	int64_t body_grace_ms;	  /* [30 s], then at least: */
-	unsigned body_min_rate;	  /* bytes a second [1024] */
-	int64_t idle_timeout_ms;  /* of a kept-alive connection [60 s] */
+	bool plain_keys_anywhere;     /* take keys over plain HTTP from any address */
+	unsigned max_connections;     /* [1024] */
+	unsigned max_per_address;     /* [128] */
+	unsigned loops;		      /* threads of each daemon [cores, at most 8] */
+	int64_t head_deadline_ms;     /* [10 s] */
+	int64_t body_grace_ms;	      /* [30 s], then at least: */
+	unsigned body_min_rate;	      /* bytes a second [1024] */
+	int64_t idle_timeout_ms;      /* of a kept-alive connection [60 s] */
 	bool access_log;
 };
 
