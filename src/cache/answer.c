@@ -153,8 +153,6 @@ static bool parse_spec(
 		return false;
 	if (first_text.length == 0) { /* the last `last` bytes */
 		first = last < size_bytes ? size_bytes - last : 0;
-		if (last == 0)
-			first = size_bytes; /* of which there are none */
 		last = INT64_MAX;
 	} else if (!parse_position(first_text, &first) || last < first) {
 		return false;

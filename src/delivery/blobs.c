@@ -4,6 +4,8 @@
 #include "delivery/delivery_priv.h"
 
 #include "calotype/error.h"
+#include "metadata/blobs.h"
+#include "metadata/images.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -9,6 +9,8 @@
 #include "base/hash.h"
 #include "base/text.h"
 #include "calotype/error.h"
+#include "metadata/api_keys.h"
+#include "metadata/images.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -8,7 +8,9 @@
 #include "calotype/blob.h"
 #include "delivery/delivery.h"
 #include "http/http.h"
+#include "metadata/images.h"
 #include "metadata/metadata.h"
+#include "metadata/prints.h"
 
 struct ct_delivery {
 	/* set once */

@@ -8,6 +8,8 @@
 #include "calotype/error.h"
 #include "imaging/plan.h"
 #include "imaging/process.h"
+#include "metadata/images.h"
+#include "metadata/prints.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -78,7 +80,7 @@ static int remake(const struct ct_delivery_wanted *wanted, const struct ct_diges
 	int r = ct_process_remake_prints(delivery->options.process, source);
 	if (r == 0)
 		r = find_and_read(delivery, source, wanted->width, ret_row, content);
-	if (r == 0 || r == CT_ERROR_SHUTTING_DOWN)
+	if (r == 0 || r == CT_ERROR_INVALID_PARAMETER)
 		return r;
 	(void)snprintf(ret_detail, CT_CACHE_DETAIL_BYTES,
 	    "the print is lost and could not be made again: %s", ct_error_text(r));
