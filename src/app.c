@@ -32,6 +32,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #define COMMIT_THREADS 4
 #define COMMIT_MAX_QUEUED 4096
@@ -41,7 +42,8 @@
 #define PURGE_LIMIT 100 /* rows a transaction */
 #define PATH_MAX_BYTES 4096
 #define MALLOC_ARENAS 2
-#define JOBS_CUT_MS 5000 /* for a job to notice that its worker was stopped */
+#define STOP_CUT_MS 5000 /* after the time-out: for what was cut off to notice it */
+#define MAX_DESCRIPTORS 65536
 
 struct app {
 	/* set once, before the threads that read them start */
@@ -60,10 +62,11 @@ struct app {
 	struct ct_cache *cache;
 	struct ct_delivery *delivery;
 
-	/* the housekeeper; under its lock */
+	/* for the housekeeper and the stop; under its lock */
 	struct ct_lock lock;
 	struct ct_condition changed;
 	bool stopping;
+	bool stopped;
 	bool housekeeper_runs; /* owned by the main thread */
 	pthread_t housekeeper;
 };
@@ -392,7 +395,7 @@ static void stop_housekeeper(struct app *app)
 		return;
 	ct_lock_take(&app->lock);
 	app->stopping = true;
-	ct_condition_signal(&app->changed);
+	ct_condition_broadcast(&app->changed);
 	ct_lock_release(&app->lock);
 	(void)pthread_join(app->housekeeper, NULL); /* our own thread, joined once */
 	app->housekeeper_runs = false;
@@ -436,30 +439,56 @@ static void wait_for_signal(void)
 	ct_log(CT_LOG_INFO, "stop.signal", CT_LOG_TEXT("signal", strsignal(received)));
 }
 
-/* Waits for the jobs that run, then cuts their images off; false: something still runs. */
-static bool stop_jobs(struct app *app, int64_t timeout_ms)
+/*
+ * A locked database or a dying disk must not hold up the end for ever, and nothing may be freed
+ * under a thread that still waits for them: the process ends as it is. What was acknowledged is
+ * durable, and the next start goes on with the rest, as after a kill.
+ */
+static void *limit_stop(void *arg)
+{
+	struct app *app = arg;
+	int64_t until_ms = ct_clock_monotonic_ms() +
+			   (int64_t)app->config->shutdown_timeout.number * 1000 + STOP_CUT_MS;
+	int r = 0;
+	ct_lock_take(&app->lock);
+	while (!app->stopped && r == 0)
+		r = ct_condition_wait_until(&app->changed, &app->lock, until_ms);
+	bool stopped = app->stopped;
+	ct_lock_release(&app->lock);
+	if (!stopped) {
+		ct_log(CT_LOG_WARNING, "stop.cut_off");
+		quick_exit(EXIT_SUCCESS);
+	}
+	return NULL;
+}
+
+/* Waits for the jobs that run, then cuts their images off. */
+static void stop_jobs(struct app *app, int64_t timeout_ms)
 {
 	int r = app->jobs ? ct_jobs_stop(app->jobs, timeout_ms) : 0;
 	if (app->workers)
 		ct_imaging_pool_stop(app->workers);
-	if (r < 0)
-		r = ct_jobs_stop(app->jobs, JOBS_CUT_MS);
-	if (r < 0)
-		ct_log(CT_LOG_WARNING, "stop.jobs_still_run", CT_LOG_CODE(r));
-	return r == 0;
+	while (r < 0) {
+		r = ct_jobs_stop(app->jobs, STOP_CUT_MS);
+		ct_log(CT_LOG_WARNING, "stop.jobs_cut_off", CT_LOG_CODE(r));
+	}
 }
 
-static void stop(struct app *app)
+static void stop_parts(struct app *app)
 {
 	int64_t timeout_ms = (int64_t)app->config->shutdown_timeout.number * 1000;
+	int64_t until_ms = ct_clock_monotonic_ms() + timeout_ms;
 	if (app->server)
 		ct_http_server_stop(app->server, timeout_ms);
 	stop_housekeeper(app);
-	if (app->uploads && ct_uploads_stop(app->uploads, timeout_ms) < 0)
+	while (app->uploads && ct_uploads_stop(app->uploads, STOP_CUT_MS) < 0)
 		ct_log(CT_LOG_WARNING, "stop.uploads_still_saving");
-	if (!stop_jobs(app, timeout_ms))
-		return; /* a thread still uses what would be freed; what it had is due at the next
-			   start */
+	int64_t left_ms = until_ms - ct_clock_monotonic_ms();
+	stop_jobs(app, left_ms > 0 ? left_ms : 0);
+}
+
+static void free_parts(struct app *app)
+{
 	ct_thread_pool_free(app->fill_pool);
 	ct_thread_pool_free(app->commit_pool);
 	ct_metadata_close(app->metadata);
@@ -474,10 +503,37 @@ static void stop(struct app *app)
 	ct_blob_store_close(app->store);
 }
 
+static void stop(struct app *app)
+{
+	pthread_t limit;
+	/* Without a thread for it, the end only may take longer. */
+	bool is_limited = ct_thread_start("ct-stop", limit_stop, app, &limit) == 0;
+	stop_parts(app);
+	free_parts(app);
+	ct_lock_take(&app->lock);
+	app->stopped = true;
+	ct_condition_broadcast(&app->changed);
+	ct_lock_release(&app->lock);
+	if (is_limited)
+		(void)pthread_join(limit, NULL); /* our own thread, joined once */
+}
+
+/* Each connection may have a file beside it, and 1024, the usual, is not enough for both. */
+static void raise_descriptors(void)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= MAX_DESCRIPTORS)
+		return;
+	limit.rlim_cur = limit.rlim_max < MAX_DESCRIPTORS ? limit.rlim_max : MAX_DESCRIPTORS;
+	/* What is refused shows when they run out: then clients get a 503. */
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 int ct_app_run(const struct ct_config *config)
 {
 	struct app app = { .config = config };
 	(void)mallopt(M_ARENA_MAX, MALLOC_ARENAS); /* only memory is at stake */
+	raise_descriptors();
 	ct_lock_init(&app.lock, CT_LOCK_LEAF);
 	ct_condition_init(&app.changed);
 	int r = build(&app);

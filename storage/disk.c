@@ -45,6 +45,10 @@ int ct_disk_error(int error_number)
 	case ENOSPC:
 	case EDQUOT:
 	case EFBIG: return CT_ERROR_INSUFFICIENT_SPACE;
+	case EMFILE:
+	case ENFILE: return CT_ERROR_LIMIT_REACHED;
+	/* The kernel does that to a file system that has failed. */
+	case EROFS: return CT_ERROR_STORE_UNHEALTHY;
 	default: return -error_number;
 	}
 }
@@ -163,7 +167,8 @@ static int reopen_file(struct ct_disk *disk, struct ct_blob_stage *stage)
 		stage->fd = openat(disk->staging_fd, stage->name, flags);
 	}
 	if (stage->fd < 0)
-		return errno == ENOENT || errno == ELOOP ? CT_ERROR_STAGING_DAMAGED : -errno;
+		return errno == ENOENT || errno == ELOOP ? CT_ERROR_STAGING_DAMAGED
+							 : ct_disk_error(errno);
 	return 0;
 }
 
@@ -356,7 +361,7 @@ static int object_open(void *backend, enum ct_blob_class class, const struct ct_
 	ct_cleanup(ct_close_fd) int fd =
 	    openat(disk->class_fds[class], name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
-		return errno == ENOENT ? CT_ERROR_NOT_FOUND : -errno;
+		return errno == ENOENT ? CT_ERROR_NOT_FOUND : ct_disk_error(errno);
 	if (fstat(fd, &status) < 0)
 		return -errno;
 	if (!S_ISREG(status.st_mode))
@@ -386,7 +391,7 @@ static int object_dup_fd(void *backend, struct ct_blob_object *object, int *ret_
 	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", object->fd); /* always fits */
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return -errno;
+		return ct_disk_error(errno);
 	*ret_fd = fd;
 	return 0;
 }

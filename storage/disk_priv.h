@@ -78,7 +78,10 @@ int ct_disk_publish_again(
 
 /* ---- disk.c ---- */
 
-/* A result of ours for an errno: ENOSPC, EDQUOT and EFBIG are CT_ERROR_INSUFFICIENT_SPACE. */
+/*
+ * A result of ours for an errno: ENOSPC, EDQUOT and EFBIG are CT_ERROR_INSUFFICIENT_SPACE, EMFILE
+ * and ENFILE CT_ERROR_LIMIT_REACHED, EROFS CT_ERROR_STORE_UNHEALTHY.
+ */
 int ct_disk_error(int error_number);
 
 /* fsync, or fdatasync: a failure makes the store unhealthy for good. */

@@ -28,9 +28,9 @@ static uint64_t subtract(uint64_t from, uint64_t bytes)
 }
 
 /* fstatvfs reads counters in memory: the lock is not held over a disk. */
-static int available_locked(struct ct_disk *disk, uint64_t *ret_bytes)
+static int available_locked(const struct ct_disk *disk, uint64_t reserve_bytes, uint64_t *ret_bytes)
 {
-	struct ct_disk_space *space = &disk->space;
+	const struct ct_disk_space *space = &disk->space;
 	uint64_t free_bytes;
 
 	ct_lock_assert_held(&space->lock);
@@ -43,14 +43,14 @@ static int available_locked(struct ct_disk *disk, uint64_t *ret_bytes)
 			return -errno;
 		free_bytes = (uint64_t)status.f_bavail * status.f_frsize;
 	}
-	*ret_bytes = subtract(subtract(free_bytes, space->reserve_bytes), space->pending_bytes);
+	*ret_bytes = subtract(subtract(free_bytes, reserve_bytes), space->pending_bytes);
 	return 0;
 }
 
 int ct_disk_space_available(struct ct_disk *disk, uint64_t *ret_bytes)
 {
 	ct_lock_take(&disk->space.lock);
-	int r = available_locked(disk, ret_bytes);
+	int r = available_locked(disk, disk->space.reserve_bytes, ret_bytes);
 	ct_lock_release(&disk->space.lock);
 	return r;
 }
@@ -58,9 +58,11 @@ int ct_disk_space_available(struct ct_disk *disk, uint64_t *ret_bytes)
 static int claim(struct ct_disk *disk, struct ct_blob_stage *stage, uint64_t bytes)
 {
 	uint64_t available;
+	/* Prints are small, and their images were taken: the last ones before it get theirs. */
+	uint64_t reserve_bytes = stage->class == CT_BLOB_PRINT ? 0 : disk->space.reserve_bytes;
 
 	ct_lock_take(&disk->space.lock);
-	int r = available_locked(disk, &available);
+	int r = available_locked(disk, reserve_bytes, &available);
 	if (r == 0 && bytes > available)
 		r = CT_ERROR_INSUFFICIENT_SPACE;
 	if (r == 0) {

@@ -5,7 +5,8 @@
  * A job is inserted with ct_job_insert() in the transaction that needs it; ct_jobs_wake() after
  * the commit only saves waiting. A job may run twice (a lost lease, a kill -9), but ends once:
  * what it changes is written in the transaction that ends it, under its token. Attempts are
- * counted at the claim, so that a job that kills the server ends as failed and not in a loop.
+ * counted at the claim, so that a job that kills the server ends as failed and not in a loop; one
+ * that found the disk full, the store unhealthy or the server stopping gets its attempt back.
  *
  * Layers above register kinds; jobs knows none.
  */

@@ -150,15 +150,30 @@ static int end_as_succeeded(struct ct_metadata_view *view, struct ending *ending
 	    NULL, ct_clock_wall_ms());
 }
 
+/* The server lacks something for all jobs alike: they wait, and it costs them no attempt. */
+static bool is_of_the_server(int error)
+{
+	return error == CT_ERROR_INSUFFICIENT_SPACE || error == CT_ERROR_STORE_UNHEALTHY ||
+	       error == CT_ERROR_SHUTTING_DOWN;
+}
+
 static int queue_again(struct ct_metadata_view *view, struct ending *ending)
 {
 	const struct ct_job_row *row = ending->row;
+	const struct ct_jobs *jobs = ending->jobs;
+	int error = ct_error_canonical(ending->outcome->error);
 	ct_cleanup(ct_free_pointer) char *problem =
 	    ct_job_problem_text(ending->outcome->error, ending->outcome->detail);
 	if (problem == NULL)
 		return -ENOMEM;
 	ending->state = CT_JOB_QUEUED;
-	int64_t run_at = ct_clock_wall_ms() + ct_jobs_backoff_ms(ending->jobs, row->attempts);
+	int64_t now = ct_clock_wall_ms();
+	if (error == CT_ERROR_SHUTTING_DOWN)
+		return ct_job_postpone(view, row->id, row->token, now, problem);
+	if (is_of_the_server(error))
+		return ct_job_postpone(
+		    view, row->id, row->token, now + jobs->backoff_max_ms, problem);
+	int64_t run_at = now + ct_jobs_backoff_ms(jobs, row->attempts);
 	return ct_job_requeue(view, row->id, row->token, run_at, problem);
 }
 
@@ -174,7 +189,8 @@ static int run_ending(struct ct_metadata_view *view, void *arg)
 	if (outcome->error == 0)
 		return end_as_succeeded(view, ending);
 	bool again = ct_error_is_retryable(outcome->error) && !outcome->final;
-	if (again && row->attempts < max_attempts_of(row))
+	bool is_free = is_of_the_server(ct_error_canonical(outcome->error));
+	if (again && (is_free || row->attempts < max_attempts_of(row)))
 		return queue_again(view, ending);
 	return end_as_failed(
 	    view, ending->kind, row, outcome->error, outcome->detail, &ending->state);

@@ -44,6 +44,10 @@ static const char end_sql[] =
 static const char requeue_sql[] =
     "UPDATE job SET state = 0, run_at = ?, error = ?, progress = 0.0, owner = '', "
     "lease_until = 0, version = version + 1 WHERE id = ? AND token = ? AND state = 1";
+static const char postpone_sql[] =
+    "UPDATE job SET state = 0, run_at = ?, error = ?, progress = 0.0, owner = '', "
+    "lease_until = 0, attempts = attempts - 1, version = version + 1 "
+    "WHERE id = ? AND token = ? AND state = 1";
 static const char release_sql[] =
     "UPDATE job SET state = 0, run_at = ?1, progress = 0.0, owner = '', lease_until = 0, "
     "version = version + 1 WHERE rowid IN (SELECT rowid FROM job INDEXED BY job_by_state "
@@ -244,15 +248,27 @@ int ct_job_end(struct ct_metadata_view *view, const char *id, int64_t token,
 	return run_fenced(&query);
 }
 
-int ct_job_requeue(
-    struct ct_metadata_view *view, const char *id, int64_t token, int64_t run_at, const char *error)
+static int queue_again(struct ct_metadata_view *view, const char *sql, const char *id,
+    int64_t token, int64_t run_at, const char *error)
 {
-	ct_cleanup(ct_query_done) struct ct_query query = ct_query_begin_change(view, requeue_sql);
+	ct_cleanup(ct_query_done) struct ct_query query = ct_query_begin_change(view, sql);
 	ct_query_bind_number(&query, run_at);
 	ct_query_bind_text(&query, error);
 	ct_query_bind_text(&query, id);
 	ct_query_bind_number(&query, token);
 	return run_fenced(&query);
+}
+
+int ct_job_requeue(
+    struct ct_metadata_view *view, const char *id, int64_t token, int64_t run_at, const char *error)
+{
+	return queue_again(view, requeue_sql, id, token, run_at, error);
+}
+
+int ct_job_postpone(
+    struct ct_metadata_view *view, const char *id, int64_t token, int64_t run_at, const char *error)
+{
+	return queue_again(view, postpone_sql, id, token, run_at, error);
 }
 
 int ct_job_release(struct ct_metadata_view *view, const char *owner, int64_t now)

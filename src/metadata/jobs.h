@@ -63,6 +63,9 @@ int ct_job_end(struct ct_metadata_view *view, const char *id, int64_t token,
  */
 int ct_job_requeue(struct ct_metadata_view *view, const char *id, int64_t token, int64_t run_at,
     const char *error);
+/* The same, and the attempt does not count: the job had no part in its failure. */
+int ct_job_postpone(struct ct_metadata_view *view, const char *id, int64_t token, int64_t run_at,
+    const char *error);
 /*
  * Running jobs of `owner` (a dead server of this name; NULL: none), or whose lease has run out,
  * are queued again, due now; count. An attempt stays counted.

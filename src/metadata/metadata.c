@@ -4,12 +4,16 @@
 #include "metadata/uploads.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define DEFAULT_MAX_READERS 16
 #define DEFAULT_MAX_QUEUED 4096
 #define DEFAULT_MAX_GROUP 256
+#define LOG_RESERVE_BYTES (8 << 20) /* twice what it holds when it is emptied */
 
 struct ct_metadata {
 	/* Set once. */
@@ -35,6 +39,23 @@ static int sync_directory_of(const char *path)
 	return directory == NULL ? -ENOMEM : ct_file_fsync_directory(directory);
 }
 
+/*
+ * On a full disk something must still be deletable, and a deletion begins with a commit: the log,
+ * which is used again and again from its start, gets its space beforehand. The length of the file
+ * stays, as SQLite reads it. It holds no locks on the log, so a descriptor may be closed.
+ */
+static void reserve_log(const char *path)
+{
+	char name[PATH_MAX];
+	int length = snprintf(name, sizeof(name), "%s-wal", path);
+	if (length < 0 || (size_t)length >= sizeof(name))
+		return;
+	ct_cleanup(ct_close_fd) int fd = open(name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	/* What cannot be reserved is missed only if the disk fills up. */
+	if (fd >= 0)
+		(void)fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, LOG_RESERVE_BYTES);
+}
+
 static int prepare(const char *path, struct ct_metadata_view *view, int64_t *ret_receiving)
 {
 	int r = ct_connection_migrate(view);
@@ -43,6 +64,7 @@ static int prepare(const char *path, struct ct_metadata_view *view, int64_t *ret
 	r = ct_upload_count_receiving(view, ret_receiving);
 	if (r < 0)
 		return r;
+	reserve_log(path);
 	return sync_directory_of(path);
 }
 

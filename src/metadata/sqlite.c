@@ -152,6 +152,14 @@ int ct_connection_execute(struct ct_metadata_view *view, const char *script)
 	return code == SQLITE_OK ? 0 : fail(view, code);
 }
 
+bool ct_connection_has_moved(const struct ct_metadata_view *view)
+{
+	int moved = 0;
+	/* A file system that cannot tell says no. */
+	(void)sqlite3_file_control(view->connection, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
+	return moved != 0;
+}
+
 bool ct_connection_is_in_transaction(const struct ct_metadata_view *view)
 {
 	return sqlite3_get_autocommit(view->connection) == 0;

@@ -59,6 +59,8 @@ int ct_connection_open(
 void ct_connection_close(struct ct_metadata_view *view); /* NULL is allowed */
 /* Runs a script of statements without parameters and results. */
 int ct_connection_execute(struct ct_metadata_view *view, const char *script);
+/* Its file was deleted or replaced under it: what is written now would be lost. */
+bool ct_connection_has_moved(const struct ct_metadata_view *view);
 bool ct_connection_is_in_transaction(const struct ct_metadata_view *view);
 /* No query is open: true of any view that changes hands. */
 bool ct_connection_is_idle(const struct ct_metadata_view *view);

@@ -12,6 +12,7 @@
  */
 #include "metadata/metadata_priv.h"
 #include "base/lock.h"
+#include "base/log.h"
 #include "base/thread_pool.h"
 
 #include <errno.h>
@@ -81,6 +82,11 @@ static int run_in_savepoint(struct ct_metadata_view *view, struct transaction *t
 static int run_and_commit(struct ct_database_writer *writer, unsigned count)
 {
 	struct ct_metadata_view *view = writer->view;
+	if (ct_connection_has_moved(view)) {
+		ct_log(CT_LOG_ERROR, "database.moved",
+		    CT_LOG_TEXT("detail", "its file was deleted or replaced; start again"));
+		return CT_ERROR_DATABASE;
+	}
 	int r = run_sql(view, "BEGIN IMMEDIATE");
 	for (unsigned i = 0; i < count && r >= 0; i++)
 		r = run_in_savepoint(view, &writer->group[i]);

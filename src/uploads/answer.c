@@ -87,7 +87,8 @@ struct ct_http_response *ct_answer_problem(const struct ct_uploads *uploads,
 	case CT_ERROR_LIMIT_REACHED:
 		if (session == NULL)
 			return full(uploads, request);
-		return ct_http_problem(request, error, "a queue of the server is full; try again");
+		return ct_http_problem(
+		    request, error, "the server is at a limit of its own; try again");
 	case CT_ERROR_EMPTY_BODY:
 		return ct_http_problem(request, error,
 		    "an image of 0 bytes is none; send the file's bytes as the body");

@@ -17,6 +17,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "calotype/error.h"
+#include "imaging/process.h"
 #include "jobs/jobs.h"
 #include "metadata/blobs.h"
 #include "metadata/events.h"
@@ -29,8 +30,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define JOB_KIND "process_image"
-
 CT_DEFINE_CLEANUP(close_reader, struct ct_blob_reader *, ct_blob_reader_close)
 CT_DEFINE_CLEANUP(free_json, struct ct_json *, ct_json_free)
 
@@ -39,7 +38,7 @@ void ct_session_job(const struct ct_session *session, struct ct_job_row *ret_row
 	const struct ct_upload_row *row = &session->row;
 
 	*ret_row = (struct ct_job_row){
-		.kind = JOB_KIND,
+		.kind = CT_PROCESS_IMAGE,
 		.state = CT_JOB_QUEUED,
 		.max_attempts = CT_JOB_MAX_ATTEMPTS,
 		.version = 1,
@@ -215,6 +214,7 @@ static void run_publish(void *arg)
 		r = submit_transaction(session);
 	if (r < 0) {
 		session->row.state = CT_UPLOAD_FINISHING;
+		session->row.image_id[0] = session->row.job_id[0] = '\0';
 		ct_session_complete(session, r);
 	}
 }

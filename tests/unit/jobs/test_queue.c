@@ -217,6 +217,24 @@ Test(queue, retries_end_with_the_attempts)
 	cr_expect_eq(script.failed_calls, 1);
 }
 
+/* An image that was taken must not fail because the disk was full for some minutes. */
+Test(queue, what_the_server_lacks_costs_no_attempt)
+{
+	script.errors[0] = CT_ERROR_INSUFFICIENT_SPACE;
+	script.errors[1] = CT_ERROR_STORE_UNHEALTHY;
+	script.errors[2] = CT_ERROR_SHUTTING_DOWN;
+	struct ct_job_row job = make_job(1, "test");
+	job.max_attempts = 1;
+	insert_job(&job);
+	start();
+	struct ct_job_row row = wait_for_job(1, CT_JOB_SUCCEEDED);
+	cr_expect_eq(row.attempts, 1);
+	ct_job_row_done(&row);
+	stop();
+	cr_expect_eq(script.runs, 4);
+	cr_expect_eq(script.failed_calls, 0);
+}
+
 Test(queue, final_error_is_not_tried_again)
 {
 	script.errors[0] = CT_ERROR_WORKER_CRASHED;

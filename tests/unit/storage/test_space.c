@@ -147,6 +147,22 @@ static void check_windows(bool allocates)
 	cr_assert_leq(blocks_bytes(name), 4 * MIB + 64 * 1024, "trimmed");
 }
 
+/* Else the last images before the disk is full would never get theirs. */
+Test(space, prints_may_use_the_reserve)
+{
+	const struct ct_blob_writer_options print = {
+		.class = CT_BLOB_PRINT,
+		.declared_bytes = 2 * MIB,
+	};
+	struct ct_blob_writer *original = begin(fixture.store, ID_A, 90 * MIB);
+	struct ct_blob_writer *writer;
+
+	cr_assert_eq(try_begin(fixture.store, NULL, 1, &writer), CT_ERROR_INSUFFICIENT_SPACE);
+	cr_assert_eq(ct_blob_writer_begin(fixture.store, &print, &writer), 0);
+	ct_blob_writer_discard(writer);
+	ct_blob_writer_close(original);
+}
+
 Test(space, unknown_lengths_reserve_in_windows)
 {
 	check_windows(true);
