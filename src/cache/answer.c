@@ -114,24 +114,6 @@ void ct_cache_entry_unref(struct ct_cache_entry *entry)
 	free(entry);
 }
 
-bool ct_cache_etag_matches(
-    struct ct_slice list, const char *etag, enum ct_cache_comparison comparison)
-{
-	if (ct_slice_equal(ct_slice_trim(list), "*"))
-		return true;
-	/* Our tags hold no comma, so that a cut at commas can only miss tags of others. */
-	while (list.data) {
-		struct ct_slice tag = ct_slice_trim(ct_slice_cut(&list, ','));
-		if (comparison == CT_CACHE_WEAK && ct_slice_starts_with(tag, "W/")) {
-			tag.data += 2;
-			tag.length -= 2;
-		}
-		if (ct_slice_equal(tag, etag))
-			return true;
-	}
-	return false;
-}
-
 /* A number beyond all files is as good as the largest that we can tell. */
 static bool parse_position(struct ct_slice text, uint64_t *ret_position)
 {
@@ -259,10 +241,10 @@ enum ct_http_next ct_cache_answer_entry(struct ct_http_request *request,
 	struct ct_slice none_match = ct_http_header(request, "If-None-Match");
 	uint64_t first = 0, length = 0;
 	CT_ASSERT_MAGIC(entry, ENTRY_MAGIC);
-	if (match.data != NULL && !ct_cache_etag_matches(match, content->etag, CT_CACHE_STRONG))
+	if (match.data != NULL && !ct_http_etag_matches(match, content->etag, CT_HTTP_STRONG))
 		return answer_failed(request, entry);
 	if (none_match.data != NULL &&
-	    ct_cache_etag_matches(none_match, content->etag, CT_CACHE_WEAK))
+	    ct_http_etag_matches(none_match, content->etag, CT_HTTP_WEAK))
 		return answer_whole(request, 304, entry, cache_name, way);
 	switch (wanted_range(request, content, &first, &length)) {
 	case CT_CACHE_RANGE_OUTSIDE: return answer_outside(request, entry);

@@ -64,14 +64,6 @@ enum ct_http_next ct_cache_answer_entry(struct ct_http_request *request,
 
 /* ---- pure parts, for the tests ---- */
 
-/*
- * Is `etag` (strong, with quotes) in the list, or the list "*"? The weak comparison is for
- * If-None-Match (RFC 9110 section 13.1.2), the strong one for If-Match (section 13.1.1).
- */
-enum ct_cache_comparison { CT_CACHE_WEAK, CT_CACHE_STRONG };
-bool ct_cache_etag_matches(
-    struct ct_slice list, const char *etag, enum ct_cache_comparison comparison);
-
 enum ct_cache_range { CT_CACHE_RANGE_NONE, CT_CACHE_RANGE_ONE, CT_CACHE_RANGE_OUTSIDE };
 /*
  * RFC 9110 section 14.1.2, a single range of a body of `size_bytes`. NONE: absent, another unit,

@@ -129,6 +129,14 @@ const char *ct_http_request_id(const struct ct_http_request *request);
 unsigned ct_http_scopes(const struct ct_http_request *request);
 const char *ct_http_key_id(const struct ct_http_request *request);
 
+/*
+ * Is `etag` (strong, with quotes) in the list, or the list "*"? The weak comparison is for
+ * If-None-Match (RFC 9110 section 13.1.2), the strong one for If-Match (section 13.1.1).
+ */
+enum ct_http_comparison { CT_HTTP_WEAK, CT_HTTP_STRONG };
+bool ct_http_etag_matches(
+    struct ct_slice list, const char *etag, enum ct_http_comparison comparison);
+
 void ct_http_set_user(struct ct_http_request *request, void *user);
 void *ct_http_user(const struct ct_http_request *request);
 

@@ -122,18 +122,3 @@ enum ct_http_next ct_list_answer(struct ct_http_request *request, const struct c
 	(void)ct_steal(call); /* the pool's now */
 	return CT_HTTP_WAIT;
 }
-
-bool ct_list_etag_matches(const struct ct_http_request *request, const char *etag)
-{
-	struct ct_slice rest = ct_http_header(request, "If-None-Match");
-	while (rest.data != NULL) {
-		struct ct_slice tag = ct_slice_trim(ct_slice_cut(&rest, ','));
-		if (ct_slice_starts_with(tag, "W/")) { /* the comparison is weak */
-			tag.data += 2;
-			tag.length -= 2;
-		}
-		if (ct_slice_equal(tag, etag) || ct_slice_equal(tag, "*"))
-			return true;
-	}
-	return false;
-}

@@ -42,7 +42,4 @@ struct ct_list {
 /* Answers the request; for a handler's head. `list` outlives the server. */
 enum ct_http_next ct_list_answer(struct ct_http_request *request, const struct ct_list *list);
 
-/* Does If-None-Match (RFC 9110 section 13.1.2) name this ETag, or any? */
-bool ct_list_etag_matches(const struct ct_http_request *request, const char *etag);
-
 #endif

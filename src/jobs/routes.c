@@ -41,7 +41,8 @@ static struct ct_http_response *make_response(
 {
 	char etag[32];
 	(void)snprintf(etag, sizeof(etag), "\"%" PRId64 "\"", row->version); /* 22 at most */
-	bool known = ct_list_etag_matches(request, etag);
+	bool known =
+	    ct_http_etag_matches(ct_http_header(request, "If-None-Match"), etag, CT_HTTP_WEAK);
 	struct ct_http_response *response = ct_http_response_new(known ? 304 : 200);
 	ct_http_response_header(response, "ETag", etag);
 	ct_http_response_header(response, "Cache-Control", "private, no-cache");

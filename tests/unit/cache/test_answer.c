@@ -109,9 +109,9 @@ Test(etag, table)
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct ct_slice list = ct_slice_from_string(rows[i].list);
-		cr_expect_eq(ct_cache_etag_matches(list, "\"ab\"", CT_CACHE_WEAK), rows[i].weak,
-		    "%s", rows[i].list);
-		cr_expect_eq(ct_cache_etag_matches(list, "\"ab\"", CT_CACHE_STRONG), rows[i].strong,
+		cr_expect_eq(ct_http_etag_matches(list, "\"ab\"", CT_HTTP_WEAK), rows[i].weak, "%s",
+		    rows[i].list);
+		cr_expect_eq(ct_http_etag_matches(list, "\"ab\"", CT_HTTP_STRONG), rows[i].strong,
 		    "%s", rows[i].list);
 	}
 }
