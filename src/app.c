@@ -492,6 +492,7 @@ static void free_parts(struct app *app)
 	ct_thread_pool_free(app->fill_pool);
 	ct_thread_pool_free(app->commit_pool);
 	ct_metadata_close(app->metadata);
+	ct_http_server_free(app->server); /* the last `gone` of a request needs the parts below */
 	ct_delivery_free(app->delivery);
 	ct_cache_free(app->cache);
 	ct_uploads_free(app->uploads);
@@ -499,7 +500,6 @@ static void free_parts(struct app *app)
 	ct_jobs_free(app->jobs);
 	ct_process_free(app->process);
 	ct_imaging_pool_free(app->workers);
-	ct_http_server_free(app->server);
 	ct_blob_store_close(app->store);
 }
 

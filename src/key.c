@@ -261,7 +261,7 @@ int ct_key_command(int argument_count, char *const *arguments, char *const *envi
 	}
 	r = execute(config, &request);
 	if (r < 0)
-		(void)fprintf(
-		    stderr, "calotyped key: %s (%s)\n", ct_error_text(r), ct_error_name(r));
+		(void)fprintf(stderr, "calotyped key: %s: %s\n", config->data.text,
+		    r > -CT_ERROR_FIRST ? strerror(-r) : ct_error_text(r));
 	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

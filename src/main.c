@@ -9,13 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 extern char **environ;
 
 #define EXIT_USAGE 2
 #define HELP_MAX_BYTES 65536
-#define MAX_DESCRIPTORS (1u << 16)
 
 CT_DEFINE_CLEANUP(cleanup_config, struct ct_config *, ct_config_free)
 
@@ -62,16 +60,6 @@ static void block_signals(void)
 	(void)signal(SIGPIPE, SIG_IGN);
 }
 
-/* The usual soft limit of 1024 is less than the connections and files that the options allow. */
-static void raise_descriptor_limit(void)
-{
-	struct rlimit limit;
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		return;
-	limit.rlim_cur = limit.rlim_max < MAX_DESCRIPTORS ? limit.rlim_max : MAX_DESCRIPTORS;
-	(void)setrlimit(RLIMIT_NOFILE, &limit); /* then there are fewer: accepting pauses */
-}
-
 int main(int argument_count, char **arguments)
 {
 	if (argument_count > 1 && strcmp(arguments[1], "key") == 0)
@@ -92,6 +80,5 @@ int main(int argument_count, char **arguments)
 	}
 	set_log_level(config->log_level.text);
 	block_signals();
-	raise_descriptor_limit();
 	return ct_app_run(config) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
