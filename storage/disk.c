@@ -273,6 +273,13 @@ static int stage_write(void *backend, struct ct_blob_stage *stage, uint64_t offs
 	return 0;
 }
 
+static int stage_read(void *backend, struct ct_blob_stage *stage, uint64_t offset, void *ret_data,
+    size_t length_bytes)
+{
+	(void)backend;
+	return ct_file_pread_all(stage->fd, ret_data, length_bytes, offset);
+}
+
 static int stage_sync(void *backend, struct ct_blob_stage *stage)
 {
 	return ct_disk_sync(backend, stage->fd, true);
@@ -450,6 +457,7 @@ static const struct ct_blob_backend_ops disk_ops = {
 	.available = available,
 	.stage_open = stage_open,
 	.stage_write = stage_write,
+	.stage_read = stage_read,
 	.stage_sync = stage_sync,
 	.stage_publish = stage_publish,
 	.stage_close = stage_close,

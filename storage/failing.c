@@ -124,6 +124,14 @@ static int stage_write(void *backend, struct ct_blob_stage *stage, uint64_t offs
 	return r < 0 ? r : fault.error;
 }
 
+static int stage_read(void *backend, struct ct_blob_stage *stage, uint64_t offset, void *ret_data,
+    size_t length_bytes)
+{
+	struct failing *failing = backend;
+	const struct ct_blob_store *inner = failing->inner;
+	return inner->ops->stage_read(inner->backend, stage, offset, ret_data, length_bytes);
+}
+
 static int stage_sync(void *backend, struct ct_blob_stage *stage)
 {
 	struct failing *failing = backend;
@@ -250,6 +258,7 @@ static const struct ct_blob_backend_ops failing_ops = {
 	.available = available,
 	.stage_open = stage_open,
 	.stage_write = stage_write,
+	.stage_read = stage_read,
 	.stage_sync = stage_sync,
 	.stage_publish = stage_publish,
 	.stage_close = stage_close,

@@ -219,6 +219,16 @@ static int stage_write(void *backend, struct ct_blob_stage *stage, uint64_t offs
 	return 0;
 }
 
+static int stage_read(void *backend, struct ct_blob_stage *stage, uint64_t offset, void *ret_data,
+    size_t length_bytes)
+{
+	(void)backend;
+	if (offset + length_bytes > stage->size_bytes)
+		return -ENODATA;
+	memcpy(ret_data, stage->data + offset, length_bytes);
+	return 0;
+}
+
 static int stage_sync(void *backend, struct ct_blob_stage *stage)
 {
 	(void)backend;
@@ -473,6 +483,7 @@ static const struct ct_blob_backend_ops memory_ops = {
 	.available = available,
 	.stage_open = stage_open,
 	.stage_write = stage_write,
+	.stage_read = stage_read,
 	.stage_sync = stage_sync,
 	.stage_publish = stage_publish,
 	.stage_close = stage_close,

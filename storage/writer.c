@@ -147,6 +147,18 @@ int ct_blob_writer_append(struct ct_blob_writer *writer, const void *data, size_
 	return 0;
 }
 
+int ct_blob_writer_read(
+    struct ct_blob_writer *writer, uint64_t offset, void *ret_data, size_t length_bytes)
+{
+	CT_ASSERT(!writer->committed);
+	if (offset > writer->offset || length_bytes > writer->offset - offset)
+		return -EINVAL;
+	if (writer->stage == NULL)
+		return CT_ERROR_STAGING_DAMAGED;
+	return writer->store->ops->stage_read(
+	    writer->store->backend, writer->stage, offset, ret_data, length_bytes);
+}
+
 uint64_t ct_blob_writer_offset(const struct ct_blob_writer *writer)
 {
 	return writer->offset;

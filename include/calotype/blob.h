@@ -115,6 +115,13 @@ int ct_blob_writer_append(struct ct_blob_writer *writer, const void *data, size_
 
 uint64_t ct_blob_writer_offset(const struct ct_blob_writer *writer);
 
+/*
+ * Reads back exactly `length_bytes` of what was appended, also in an earlier process: for a look
+ * at the first bytes. -EINVAL beyond the offset; CT_ERROR_STAGING_DAMAGED: published already.
+ */
+int ct_blob_writer_read(
+    struct ct_blob_writer *writer, uint64_t offset, void *ret_data, size_t length_bytes);
+
 /* Makes all appended bytes durable; `*ret_checkpoint` may then be acknowledged. BLOCKING. */
 int ct_blob_writer_sync(struct ct_blob_writer *writer, struct ct_blob_checkpoint *ret_checkpoint);
 

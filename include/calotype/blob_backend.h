@@ -21,6 +21,9 @@ struct ct_blob_backend_ops {
 	    uint64_t offset, struct ct_blob_stage **ret_stage);
 	int (*stage_write)(void *backend, struct ct_blob_stage *stage, uint64_t offset,
 	    const void *data, size_t length_bytes);
+	/* Exactly `length_bytes` that were written before. */
+	int (*stage_read)(void *backend, struct ct_blob_stage *stage, uint64_t offset,
+	    void *ret_data, size_t length_bytes);
 	int (*stage_sync)(void *backend, struct ct_blob_stage *stage);
 	/* Trims to `size_bytes`, makes bytes and name durable as the class asks. */
 	int (*stage_publish)(void *backend, struct ct_blob_stage *stage, uint64_t size_bytes,

@@ -30,7 +30,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-CT_DEFINE_CLEANUP(close_reader, struct ct_blob_reader *, ct_blob_reader_close)
 CT_DEFINE_CLEANUP(free_json, struct ct_json *, ct_json_free)
 
 void ct_session_job(const struct ct_session *session, struct ct_job_row *ret_row)
@@ -161,39 +160,6 @@ static int submit_transaction(struct ct_session *session)
 	    session->uploads->options.metadata, run_transaction, committed, session);
 }
 
-/* ---- the type, when the first bytes came in an earlier request ---- */
-
-static int sniff_blob(struct ct_session *session)
-{
-	struct ct_blob_store *store = session->uploads->options.store;
-	ct_cleanup(close_reader) struct ct_blob_reader *reader = NULL;
-
-	int r = ct_blob_reader_open(store, CT_BLOB_ORIGINAL, &session->committed.digest, &reader);
-	if (r < 0)
-		return r;
-	uint64_t size = ct_blob_reader_size(reader);
-	size_t length = size < CT_SNIFF_BYTES ? (size_t)size : CT_SNIFF_BYTES;
-	ct_cleanup(ct_free_pointer) char *data = malloc(length);
-	if (data == NULL)
-		return -ENOMEM;
-	r = ct_blob_reader_read(reader, 0, data, length);
-	if (r < 0)
-		return r;
-	return ct_session_sniff(session, data, length);
-}
-
-static int sniff_late(struct ct_session *session)
-{
-	int r = session->row.type[0] == '\0' ? sniff_blob(session) : 0;
-
-	/*
-	 * The blob is ours to remove if it was not there before: whoever published the same bytes
-	 * meanwhile is refused like us, since the type hangs on the bytes alone.
-	 */
-	session->remove_blob = r == CT_ERROR_UNSUPPORTED_TYPE && !session->committed.was_present;
-	return r;
-}
-
 /* ---- the steps ---- */
 
 static void run_publish(void *arg)
@@ -201,15 +167,8 @@ static void run_publish(void *arg)
 	struct ct_session *session = arg;
 
 	int r = ct_blob_writer_commit(session->writer, &session->committed);
-	if (r == 0) {
+	if (r == 0)
 		ct_blob_writer_close(ct_steal(session->writer));
-		r = sniff_late(session);
-	}
-	if (r == CT_ERROR_UNSUPPORTED_TYPE) {
-		CT_ASSERT(session->is_named); /* a whole one has been looked at before */
-		ct_session_end_as(session, CT_UPLOAD_REFUSED, r);
-		return;
-	}
 	if (r == 0)
 		r = submit_transaction(session);
 	if (r < 0) {
@@ -237,23 +196,16 @@ static int record_end(struct ct_session *session)
 	return r < 0 ? r : ct_session_update(session, end_is_durable);
 }
 
-/* A body of unknown length that ended before there was enough to look at. */
-static int sniff_rest(struct ct_session *session)
-{
-	if (!session->sees_start || session->row.type[0] != '\0')
-		return 0;
-	if (session->prefix_length == 0)
-		return CT_ERROR_EMPTY_BODY;
-	return ct_session_sniff(session, session->prefix, session->prefix_length);
-}
-
 void ct_session_run_finish(void *arg)
 {
 	struct ct_session *session = arg;
 	const struct ct_upload_row *row = &session->row;
 
-	int r = sniff_rest(session);
-	if (r < 0) {
+	/* Of unknown length, or complete since before a crash: nobody may have looked yet. */
+	int r = row->state == CT_UPLOAD_FINISHING ? 0 : ct_session_sniff_written(session);
+	if (r == CT_ERROR_UNSUPPORTED_TYPE && session->is_named) {
+		ct_session_end_as(session, CT_UPLOAD_REFUSED, r);
+	} else if (r < 0) {
 		ct_session_complete(session, r);
 	} else if (session->is_named && row->state != CT_UPLOAD_FINISHING) {
 		r = record_end(session);

@@ -129,7 +129,6 @@ static void destroy(void *arg)
 		ct_blob_writer_close(session->writer);
 	if (session->is_held)
 		ct_registry_release(registry, &session->hold);
-	free(session->prefix);
 	free(session->event);
 	session->magic = 0;
 	free(session);
@@ -199,7 +198,6 @@ static int fill_row(struct ct_session *session, const struct ct_session_start *s
 	row->expires_at = now + session->uploads->options.expiry_ms;
 	row->lease_until = now + CT_SESSION_LEASE_MS;
 	row->epoch = 1;
-	session->sees_start = true;
 	const struct {
 		const char *from;
 		char *to;
@@ -318,39 +316,45 @@ int ct_session_sniff(struct ct_session *session, const void *data, size_t length
 	return CT_ERROR_UNSUPPORTED_TYPE;
 }
 
-/* How many bytes are looked at, and how many came before these. */
-static int sniff_piece(struct ct_session *session, uint64_t before, const void *data, size_t length)
+/* How many bytes are looked at. */
+static size_t sniffed_bytes(const struct ct_session *session)
 {
-	uint64_t needed =
-	    session->row.length_bytes < CT_SNIFF_BYTES ? session->row.length_bytes : CT_SNIFF_BYTES;
+	uint64_t length = session->row.length_bytes;
 
-	if (before == 0 && length >= needed)
-		return ct_session_sniff(session, data, (size_t)needed);
-	if (session->prefix == NULL) {
-		session->prefix = malloc((size_t)needed);
-		if (session->prefix == NULL)
-			return -ENOMEM;
-	}
-	size_t room = (size_t)needed - session->prefix_length;
-	size_t taken = length < room ? length : room;
-	memcpy(session->prefix + session->prefix_length, data, taken);
-	session->prefix_length += taken;
-	if (session->prefix_length < needed)
+	return length < CT_SNIFF_BYTES ? (size_t)length : CT_SNIFF_BYTES;
+}
+
+int ct_session_sniff_written(struct ct_session *session)
+{
+	size_t length = sniffed_bytes(session);
+
+	if (session->row.type[0] != '\0')
 		return 0;
-	int r = ct_session_sniff(session, session->prefix, session->prefix_length);
-	free(ct_steal(session->prefix));
-	return r;
+	if (ct_session_offset(session) == 0)
+		return CT_ERROR_EMPTY_BODY;
+	if (length > ct_session_offset(session))
+		length = (size_t)ct_session_offset(session);
+	ct_cleanup(ct_free_pointer) char *data = malloc(length);
+	if (data == NULL)
+		return -ENOMEM;
+	int r = ct_blob_writer_read(session->writer, 0, data, length);
+	return r < 0 ? r : ct_session_sniff(session, data, length);
 }
 
 static int append(struct ct_session *session, const void *data, size_t length)
 {
-	uint64_t before = ct_blob_writer_offset(session->writer);
+	size_t needed = sniffed_bytes(session);
+	bool is_first = ct_blob_writer_offset(session->writer) == 0 && length >= needed;
 	int r = 0;
 
-	/* Before writing: what is refused needs no disk. */
-	if (session->sees_start && session->row.type[0] == '\0' && length > 0)
-		r = sniff_piece(session, before, data, length);
-	return r < 0 ? r : ct_blob_writer_append(session->writer, data, length);
+	/* Before writing, if it is all there: what is refused needs no disk. */
+	if (is_first && session->row.type[0] == '\0' && length > 0)
+		r = ct_session_sniff(session, data, needed);
+	if (r == 0)
+		r = ct_blob_writer_append(session->writer, data, length);
+	if (r == 0 && ct_session_offset(session) >= needed && length > 0)
+		r = ct_session_sniff_written(session);
+	return r;
 }
 
 int ct_session_append(struct ct_session *session, const void *data, size_t length_bytes)
@@ -417,8 +421,6 @@ static void run_remove(void *arg)
 		ct_blob_writer_discard(ct_steal(session->writer));
 	else
 		r = ct_blob_staging_remove(store, session->row.id);
-	if (r == 0 && session->remove_blob)
-		r = ct_blob_remove(store, CT_BLOB_ORIGINAL, &session->committed.digest);
 	if (r < 0)
 		ct_log(CT_LOG_WARNING, "upload.not_removed", CT_LOG_TEXT("id", session->row.id),
 		    CT_LOG_CODE(r));

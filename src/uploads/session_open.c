@@ -50,7 +50,6 @@ static int resume(struct ct_session *session)
 {
 	struct ct_blob_writer_options options = ct_session_writer_options(session);
 
-	session->sees_start = session->row.at.offset == 0;
 	return ct_blob_writer_resume(
 	    session->uploads->options.store, &options, &session->row.at, &session->writer);
 }

@@ -24,11 +24,8 @@ struct ct_session {
 	struct ct_blob_writer *writer;
 	bool is_named; /* resumable: it has a row while it lasts */
 	bool in_database;
-	bool broken;	 /* the writer stands at no known place any more */
-	bool goes_on;	 /* after the step that runs now, more may be appended */
-	bool sees_start; /* it began at offset 0: the prefix is complete up to prefix_length */
-	char *prefix;	 /* what will be sniffed, while it comes in small pieces */
-	size_t prefix_length;
+	bool broken;  /* the writer stands at no known place any more */
+	bool goes_on; /* after the step that runs now, more may be appended */
 	enum ct_session_purpose purpose;
 	uint64_t wanted_offset, body_bytes;
 
@@ -41,7 +38,6 @@ struct ct_session {
 	int result;
 	char *event; /* JSON of image.created */
 	struct ct_blob_committed committed;
-	bool remove_blob; /* it was published, and refused after all */
 };
 
 /* Hands the session to the commit pool. */
@@ -64,6 +60,8 @@ void ct_session_end_as(struct ct_session *session, enum ct_upload_state state, i
 
 /* Looks at `data`, sets row.type, or refuses: CT_ERROR_UNSUPPORTED_TYPE. */
 int ct_session_sniff(struct ct_session *session, const void *data, size_t length);
+/* The same with what the writer has, if nobody has looked yet; CT_ERROR_EMPTY_BODY. */
+int ct_session_sniff_written(struct ct_session *session);
 
 /* In the pool: takes the step to its end, from any point a crash may have left. */
 void ct_session_run_finish(void *session);

@@ -158,6 +158,17 @@ class Tus(unittest.TestCase):
         self.assertIn(patch(self.server, path, 0, b"x").status, (410, 415))
         self.assertIn(self.server.head(path, Tus_Resumable="1.0.0").status, (404, 410))
 
+    def test_wrong_type_in_small_pieces(self):
+        """The look at the first 64 KiB does not need them in one request, or one process."""
+        text = b"no photo at all\n" * 20000
+        path, offset = create(self.server, len(text))["Location"], 0
+        while offset < 60_000:
+            answer = patch(self.server, path, offset, text[offset:offset + 20_000])
+            self.assertEqual(answer.status, 204, answer)
+            offset += 20_000
+        answer = patch(self.server, path, offset, text[offset:offset + 20_000])
+        self.assertEqual((answer.status, answer.json()["code"]), (415, "unsupported_type"))
+
     def test_broken_connection_resumes(self):
         data = image("photo.jpg")
         path = create(self.server, len(data))["Location"]

@@ -242,6 +242,25 @@ STORE_TEST(an_unknown_length_ends_where_it_ends)
 	assert_blob(store, &committed.digest, "abcde", 5);
 }
 
+STORE_TEST(what_was_appended_can_be_read_back)
+{
+	struct ct_blob_writer *writer = begin(store, ID_A, 6);
+	struct ct_blob_checkpoint at;
+	char text[7] = "";
+
+	append(writer, "abc", 3);
+	cr_assert_eq(ct_blob_writer_sync(writer, &at), 0);
+	ct_blob_writer_close(writer);
+	struct ct_blob_writer_options options = { .staging_id = ID_A, .declared_bytes = 6 };
+	cr_assert_eq(ct_blob_writer_resume(store, &options, &at, &writer), 0);
+	append(writer, "def", 3);
+	cr_assert_eq(ct_blob_writer_read(writer, 1, text, 4), 0);
+	cr_expect_str_eq(text, "bcde");
+	cr_expect_eq(ct_blob_writer_read(writer, 3, text, 4), -EINVAL);
+	cr_expect_eq(ct_blob_writer_read(writer, 7, text, 0), -EINVAL);
+	ct_blob_writer_discard(writer);
+}
+
 STORE_TEST(a_discarded_upload_leaves_nothing)
 {
 	struct ct_blob_writer *named = begin(store, ID_A, 3), *nameless = begin(store, NULL, 3);

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "calotype/error.h"
+#include "uploads/sniff.h"
 #include "uploads/session_priv.h"
 #include "metadata/uploads.h"
 
@@ -265,12 +266,18 @@ Test(session, refuses_by_type_when_the_first_bytes_came_in_another_request)
 
 	fixture_open(&fixture, &plain, CAPACITY);
 	break_off(&fixture, data, LENGTH, 1000, id);
-	cr_assert_eq(continue_to_end(&fixture, id, data, LENGTH, 1000), CT_ERROR_UNSUPPORTED_TYPE);
+	struct ct_session *session = session_new(&fixture);
+	cr_assert_eq(open_for(session, id, CT_SESSION_APPEND, 1000, LENGTH - 1000), 0);
+	cr_assert_eq(ct_session_append(session, data + 1000, 1000), 0);
+	cr_assert_eq(
+	    ct_session_append(session, data + 2000, CT_SNIFF_BYTES), CT_ERROR_UNSUPPORTED_TYPE);
+	cr_assert_eq(refuse(session, CT_ERROR_UNSUPPORTED_TYPE), 0);
+	end(&fixture, session);
 	cr_expect_eq(row_of(&fixture, id).state, CT_UPLOAD_REFUSED);
 	cr_expect_eq(count_staging(&fixture), 0);
 	ct_hash_once(data, LENGTH, &digest);
 	cr_expect_eq(ct_blob_reader_open(fixture.store, CT_BLOB_ORIGINAL, &digest, &reader),
-	    CT_ERROR_NOT_FOUND, "its blob is gone too");
+	    CT_ERROR_NOT_FOUND);
 	fixture_close(&fixture);
 	free(data);
 }
