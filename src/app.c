@@ -39,6 +39,7 @@
 #define FILL_THREADS 2
 #define FILL_MAX_QUEUED 4096
 #define HOUSEKEEPING_MS 60000
+#define PURGE_ROUNDS 100
 #define PURGE_LIMIT 100 /* rows a transaction */
 #define PATH_MAX_BYTES 4096
 #define MALLOC_ARENAS 2
@@ -111,8 +112,13 @@ static bool is_loopback(const char *listen)
 
 static int insert_key(struct ct_metadata_view *view, void *arg)
 {
-	int r = ct_api_key_insert(view, arg);
-	return r == -EEXIST ? 0 : r;
+	const struct ct_api_key_row *row = arg;
+	struct ct_api_key_row known;
+	int r = ct_api_key_insert(view, row);
+	if (r != -EEXIST)
+		return r;
+	r = ct_api_key_get(view, row->id, &known);
+	return r == 0 && known.revoked_at != 0 ? CT_ERROR_UNAUTHORIZED : r;
 }
 
 /* Adds the configured key; refuses to be open to the world. */
@@ -131,6 +137,10 @@ static int check_access(struct app *app)
 			return -EINVAL;
 		}
 		int r = ct_metadata_write(app->metadata, insert_key, &row);
+		if (r == CT_ERROR_UNAUTHORIZED)
+			ct_log(CT_LOG_ERROR, "start.revoked_api_key", CT_LOG_TEXT("key", row.id),
+			    CT_LOG_TEXT(
+				"detail", "CALOTYPE_API_KEY was revoked; give another one"));
 		if (r < 0)
 			return r;
 	}
@@ -187,7 +197,7 @@ static int build_pools(struct app *app)
 static int build_http(struct app *app)
 {
 	const struct ct_config *config = app->config;
-	return ct_http_server_new(
+	int r = ct_http_server_new(
 	    &(struct ct_http_options){
 		.listen = config->listen.text,
 		.metadata = app->metadata,
@@ -198,6 +208,13 @@ static int build_http(struct app *app)
 		.access_log = config->access_log.number,
 	    },
 	    &app->server);
+	if (r < 0)
+		ct_log(CT_LOG_ERROR, "start.cannot_listen",
+		    CT_LOG_TEXT("listen", config->listen.text), CT_LOG_CODE(r),
+		    CT_LOG_TEXT("detail", r == -EADDRINUSE ? "another program listens there"
+					  : r == -EINVAL ? "right would be ADDR:PORT or unix:/PATH"
+							 : ct_error_text(r)));
+	return r;
 }
 
 static const char *public_url(const struct app *app)
@@ -363,7 +380,8 @@ static void keep_house(struct app *app)
 	int r = ct_uploads_tick(app->uploads);
 	if (r < 0)
 		ct_log(CT_LOG_WARNING, "housekeeping.uploads", CT_LOG_CODE(r));
-	r = ct_metadata_write(app->metadata, purge_jobs, NULL);
+	for (int i = 0, count = PURGE_LIMIT; i < PURGE_ROUNDS && count == PURGE_LIMIT; i++)
+		r = count = ct_metadata_write(app->metadata, purge_jobs, NULL);
 	if (r < 0)
 		ct_log(CT_LOG_WARNING, "housekeeping.jobs", CT_LOG_CODE(r));
 }

@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define EXIT_USAGE 2
 #define KEY_PREFIX "calo_"
@@ -222,12 +223,17 @@ static int execute(const struct ct_config *config, const struct request *request
 {
 	ct_cleanup(cleanup_metadata) struct ct_metadata *metadata = NULL;
 	ct_cleanup(ct_free_pointer) char *path = ct_app_database_path(config);
-	int r = path ? ct_file_make_directories(config->data.text, 0700) : -ENOMEM;
+	bool adds = strcmp(request->verb, "add") == 0;
+	int r = path ? 0 : -ENOMEM;
+	if (r == 0 && adds)
+		r = ct_file_make_directories(config->data.text, 0700);
+	else if (r == 0 && access(path, F_OK) < 0)
+		r = -errno;
 	if (r == 0)
 		r = ct_metadata_open(&(struct ct_metadata_options){ .path = path }, &metadata);
 	if (r < 0)
 		return r;
-	if (strcmp(request->verb, "add") == 0)
+	if (adds)
 		return add_key(metadata, request);
 	if (strcmp(request->verb, "list") == 0)
 		return list_keys(metadata);

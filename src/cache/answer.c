@@ -204,9 +204,9 @@ static enum ct_http_next answer_part(struct ct_http_request *request, struct ct_
 static enum ct_http_next answer_failed(
     struct ct_http_request *request, const struct ct_cache_entry *entry)
 {
-	struct ct_http_response *response = ct_http_response_new(412);
+	struct ct_http_response *response = ct_http_problem(request, CT_ERROR_PRECONDITION_FAILED,
+	    "the content has the entity tag %s", entry->content.etag);
 	ct_http_response_header(response, "ETag", entry->content.etag);
-	ct_http_response_header(response, "Cache-Control", "no-store");
 	return ct_http_answer(request, response);
 }
 

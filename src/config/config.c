@@ -129,6 +129,12 @@ static int set_value(
 	case KIND_TEXT:
 	case KIND_SECRET: break;
 	}
+	bool is_number =
+	    row->kind == KIND_BYTES || row->kind == KIND_COUNT || row->kind == KIND_SECONDS;
+	if (is_number && number == 0)
+		return fail(loading, "%s: it must be at least 1", source);
+	if (is_number && row->kind != KIND_BYTES && number > INT32_MAX)
+		return fail(loading, "%s: it must be at most %d", source, INT32_MAX);
 	char *copy = strdup(text);
 	if (!copy)
 		return -ENOMEM;

@@ -51,8 +51,7 @@ static int find_print(struct ct_delivery *delivery, const struct ct_digest *sour
 	ct_metadata_give_back(delivery->options.metadata, view);
 	if (r >= 0)
 		r = ct_delivery_choose(rows, r, width, ret_row);
-	return r == 0 && !is_made(width) && ret_row->width != width ? CT_ERROR_INVALID_PARAMETER
-								    : r;
+	return r == 0 && !is_made(width) && ret_row->width > width ? CT_ERROR_INVALID_PARAMETER : r;
 }
 
 static int find_and_read(struct ct_delivery *delivery, const struct ct_digest *source, int width,
@@ -141,8 +140,10 @@ static int parse_width(const char *text)
 	uint64_t number = 0, widest = (uint64_t)ct_plan_widths[ct_plan_width_count - 1];
 	if (!text)
 		return 0;
-	int r = ct_slice_to_u64(ct_slice_from_string(text), widest, &number);
-	return r < 0 || number == 0 ? -1 : (int)number;
+	int r = ct_slice_to_u64(ct_slice_from_string(text), CT_PLAN_MAX_DIMENSION, &number);
+	if (r < 0 || number == 0)
+		return -1;
+	return number > widest ? 0 : (int)number;
 }
 
 static enum ct_http_next on_print(struct ct_http_request *request, void *context)

@@ -146,7 +146,7 @@ static struct ct_http_response *answer_without_row(
 
 	if (!exists)
 		return ct_http_problem(
-		    request, CT_ERROR_NOT_FOUND, "no resource has this path; see /openapi.json");
+		    request, CT_ERROR_NOT_FOUND, "no resource has this path");
 	list_methods(router, request, methods, sizeof(methods));
 	if (request->is_known_method && request->method == CT_HTTP_OPTIONS)
 		response = ct_http_response_new(204);

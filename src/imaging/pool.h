@@ -3,9 +3,10 @@
  * strangers sent. libvips is linked by the worker (worker/main.c) alone; here is only the socket.
  *
  * A worker starts with the first image and ends when it has had nothing to do for idle_ms. It is
- * given the image as a descriptor and one memory file for each print, and sees nothing else of
- * ours. If it crashes, hangs or is killed, the one image that it had fails; the next gets a fresh
- * process. What it answers is checked, since the image may have taken it over.
+ * given the image as a descriptor and one memory file for each print, and is handed nothing else of
+ * ours; its memory, time, output and descriptors are limited. If it crashes, hangs or is killed,
+ * the one image that it had fails; the next gets a fresh process. What it answers is checked, since
+ * the image may have taken it over.
  *
  * Threads: any, at once. The pool has one thread of its own, which starts and retires workers, so
  * that these outlive the threads that ask (they die with the thread that started them). SIGCHLD is

@@ -25,7 +25,7 @@ int ct_api_key_get(struct ct_metadata_view *view, const char *id, struct ct_api_
 int ct_api_key_list(struct ct_metadata_view *view, struct ct_api_key_row *ret_rows, int capacity);
 /* Again is fine: the first time counts. */
 int ct_api_key_revoke(struct ct_metadata_view *view, const char *id, int64_t now);
-/* Is there any key that is not revoked? */
+/* Was there ever a key? A revoked one counts: a server that had keys stays closed. */
 int ct_api_key_exists(struct ct_metadata_view *view, bool *ret_exists);
 
 #endif

@@ -68,7 +68,7 @@ static struct ct_http_response *full(
     const struct ct_uploads *uploads, const struct ct_http_request *request)
 {
 	unsigned limit = uploads->options.max_open_uploads;
-	struct ct_http_response *response = ct_http_problem(request, CT_ERROR_LIMIT_REACHED,
+	struct ct_http_response *response = ct_http_problem(request, CT_ERROR_TOO_MANY_UPLOADS,
 	    "%u uploads are open, and no more may be; finish or delete one, or come back later",
 	    limit);
 

@@ -149,6 +149,16 @@ class Cli(unittest.TestCase):
         self.run_client("put", self.photo, CALOTYPE_API_KEY_FILE=str(path))
         self.assertIn("photo.jpg", self.run_client("ls", CALOTYPE_API_KEY=key).stdout)
 
+    def test_write_only_key_says_that_it_cannot_wait(self):
+        done = subprocess.run([str(harness.SERVER), "key", "add", "--data", str(self.server.data),
+                               "--scope", "write"], capture_output=True, text=True, check=True)
+        time.sleep(1.5)
+        key = done.stdout.strip()
+        done = self.run_client("put", "--json", self.photo, code=4, CALOTYPE_API_KEY=key)
+        self.assertEqual(json.loads(done.stdout)["error"]["code"], "forbidden")
+        done = self.run_client("put", "--no-wait", "--json", self.photo, CALOTYPE_API_KEY=key)
+        self.assertEqual(json.loads(done.stdout)["state"], "uploaded")
+
     def test_progress_on_a_terminal(self):
         master, slave = pty.openpty()
         client = subprocess.Popen([str(harness.CLIENT), "put", "--limit-rate",

@@ -54,6 +54,7 @@ class Delivery(unittest.TestCase):
         answer = self.server.get(f'/i/{made["id"]}?w=1280')
         self.assertEqual(answer.status, 200)
         self.assertEqual(made["prints"][0]["w"], made["width"])
+        self.assertEqual(self.server.get(f'/i/{made["id"]}?w=101').body, answer.body)
 
     def test_blob_and_original(self):
         answer = self.server.get(self.blob)

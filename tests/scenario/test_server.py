@@ -146,6 +146,20 @@ class Access(unittest.TestCase):
                 time.sleep(0.1)
             self.assertEqual(server.get("/images").status, 401)
 
+    def test_revoking_the_last_key_does_not_open_the_server(self):
+        with Server() as server:
+            key = make_key(server.data)
+            self.assertEqual(run("key", "revoke", "--data", str(server.data), key[5:13]).returncode, 0)
+            time.sleep(1.5)
+            self.assertEqual(server.get("/images").status, 401)
+            server.stop()
+            done = subprocess.run(
+                [str(harness.SERVER), "--data", str(server.data), "--listen", "127.0.0.1:0"],
+                env=dict(os.environ, CALOTYPE_API_KEY=key), capture_output=True, text=True,
+                timeout=30, check=False)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn("revoked", done.stderr)
+
     def test_configured_key(self):
         with tempfile.TemporaryDirectory() as folder:
             key = make_key(folder)

@@ -297,7 +297,7 @@ class Expiry(unittest.TestCase):
             for _ in range(3):
                 self.assertEqual(create(server, 1000).status, 201)
             answer = create(server, 1000)
-            self.assertIn(answer.status, (429, 503), answer)
+            self.assertEqual((answer.status, answer.json()["code"]), (429, "too_many_uploads"))
             self.assertIn("3", answer.body.decode())
 
 

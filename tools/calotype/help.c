@@ -63,7 +63,8 @@ static const char *const texts[CT_COMMAND_COUNT] = {
 			    "With --json one document: {\"items\": [...]}.\n",
 	[CT_COMMAND_REMOVE] = "usage: calotype rm [OPTIONS] ID...\n"
 			      "\n"
-			      "Deletes images for good. A blob that another image uses stays.\n"
+			      "Deletes images: they are gone from the server's answers at once.\n"
+			      "A blob that another image uses stays.\n"
 			      "\n" COMMON "\n"
 			      "With --json one document: {\"removed\": [{\"id\"}], \"failed\": "
 			      "[{\"id\",\"error\"}]}.\n",

@@ -150,7 +150,7 @@ static void take_out(struct ct_pending *pending, size_t index)
 }
 
 /* The server knows this job no more, or will never say. */
-static enum ct_exit give_up(struct ct_pending *pending, size_t index)
+static enum ct_exit give_up(struct ct_pending *pending, size_t index, enum ct_exit reason)
 {
 	struct ct_report report = {
 		.path = pending->jobs[index].path,
@@ -160,7 +160,7 @@ static enum ct_exit give_up(struct ct_pending *pending, size_t index)
 	};
 	enum ct_exit code = ct_report_file(pending->cli, &report);
 	take_out(pending, index);
-	pending->worst = ct_exit_worse(pending->worst, ct_exit_worse(CT_EXIT_FAILED, code));
+	pending->worst = ct_exit_worse(pending->worst, ct_exit_worse(reason, code));
 	return CT_EXIT_OK;
 }
 
@@ -180,8 +180,8 @@ static enum ct_exit poll_one(struct ct_pending *pending, size_t index, bool *ret
 	if (ct_server_get_job(pending->cli->server, job->id, &poll) < 0) {
 		enum ct_exit code = ct_retry_wait(&pending->retry,
 		    ct_server_failure(pending->cli->server), &pending->cli->screen, job->name);
-		*ret_ended = code == CT_EXIT_FAILED;
-		return *ret_ended ? give_up(pending, index) : code;
+		*ret_ended = code == CT_EXIT_FAILED || code == CT_EXIT_AUTH;
+		return *ret_ended ? give_up(pending, index, code) : code;
 	}
 	ct_cleanup(ct_cli_json_cleanup) struct ct_json *json = poll.job;
 	pending->retry.failures = 0;

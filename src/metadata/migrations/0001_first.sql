@@ -130,4 +130,3 @@ CREATE TABLE api_key (
 	revoked_at INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX api_key_by_time ON api_key (created_at);
-CREATE INDEX api_key_active ON api_key (id) WHERE revoked_at = 0;

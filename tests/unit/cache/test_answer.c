@@ -119,6 +119,7 @@ Test(etag, table)
 /* ---- over an entry ---- */
 
 #define BODY "0123456789"
+#define UNMET "precondition_failed: the content has the entity tag " ETAG
 #define ETAG "\"84d89877f0d4041efb6bf91a16f0248f2fd573e6af05c19f96bedb9f882f7882\""
 #define REPR_DIGEST "sha-256=:hNiYd/DUBB77a/kaFvAkjy/Vc+avBcGflr7bn4gveII=:"
 
@@ -232,9 +233,9 @@ Test(answer, order_of_preconditions)
 		{ { .if_match = ETAG }, 200, BODY },
 		{ { .if_match = "*" }, 200, BODY },
 		{ { .if_match = "\"x\", " ETAG, .range = "bytes=8-" }, 206, "89" },
-		{ { .if_match = "\"x\"" }, 412, "" },
-		{ { .if_match = "W/" ETAG }, 412, "" },
-		{ { .if_match = "\"x\"", .if_none_match = ETAG, .range = "bytes=8-" }, 412, "" },
+		{ { .if_match = "\"x\"" }, 412, UNMET },
+		{ { .if_match = "W/" ETAG }, 412, UNMET },
+		{ { .if_match = "\"x\"", .if_none_match = ETAG, .range = "bytes=8-" }, 412, UNMET },
 		{ { .if_match = ETAG, .if_none_match = ETAG }, 304, "" },
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {

@@ -75,6 +75,8 @@ Test(config, refusals_name_what_is_wrong)
 	expect_refusal(ARGUMENTS("--max-file", "99999999999999999999"), ARGUMENTS(), "--max-file");
 	expect_refusal(ARGUMENTS("--max-file", "9999999999T"), ARGUMENTS(), "--max-file");
 	expect_refusal(ARGUMENTS("--workers", "-1"), ARGUMENTS(), "whole number");
+	expect_refusal(ARGUMENTS("--max-file", "0"), ARGUMENTS(), "at least 1");
+	expect_refusal(ARGUMENTS("--max-connections", "4294967297"), ARGUMENTS(), "at most");
 	expect_refusal(ARGUMENTS("--originals", "all"), ARGUMENTS(), "scoped|public");
 	expect_refusal(ARGUMENTS(), ARGUMENTS("CALOTYPE_INSECURE=maybe"), "CALOTYPE_INSECURE");
 	expect_refusal(ARGUMENTS("--config", "/nonexistent"), ARGUMENTS(), "/nonexistent");
