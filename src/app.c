@@ -23,6 +23,7 @@
 #include "metadata/api_keys.h"
 #include "metadata/jobs.h"
 #include "metadata/metadata.h"
+#include "operations/operations.h"
 #include "uploads/uploads.h"
 
 #include <errno.h>
@@ -62,6 +63,7 @@ struct app {
 	struct ct_uploads *uploads;
 	struct ct_cache *cache;
 	struct ct_delivery *delivery;
+	struct ct_operations *operations;
 
 	/* for the housekeeper and the stop; under its lock */
 	struct ct_lock lock;
@@ -328,6 +330,19 @@ static int build_delivery(struct app *app)
 	    &app->delivery);
 }
 
+static int build_operations(struct app *app)
+{
+	return ct_operations_new(
+	    &(struct ct_operations_options){
+		.store = app->store,
+		.metadata = app->metadata,
+		.jobs = app->jobs,
+		.cache = app->cache,
+		.server = app->server,
+	    },
+	    &app->operations);
+}
+
 static int add_routes(struct app *app)
 {
 	int r = ct_jobs_add_routes(app->jobs, app->server);
@@ -337,6 +352,8 @@ static int add_routes(struct app *app)
 		r = ct_uploads_add_routes(app->uploads, app->server);
 	if (r == 0)
 		r = ct_delivery_add_routes(app->delivery, app->server);
+	if (r == 0)
+		r = ct_operations_add_routes(app->operations, app->server);
 	return r;
 }
 
@@ -354,6 +371,7 @@ static int build(struct app *app)
 		{ "jobs", build_jobs },
 		{ "resources", build_resources },
 		{ "delivery", build_delivery },
+		{ "operations", build_operations },
 		{ "routes", add_routes },
 	};
 	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
@@ -496,6 +514,8 @@ static void stop_parts(struct app *app)
 {
 	int64_t timeout_ms = (int64_t)app->config->shutdown_timeout.number * 1000;
 	int64_t until_ms = ct_clock_monotonic_ms() + timeout_ms;
+	if (app->operations)
+		ct_operations_drain(app->operations);
 	if (app->server)
 		ct_http_server_stop(app->server, timeout_ms);
 	stop_housekeeper(app);
@@ -511,6 +531,7 @@ static void free_parts(struct app *app)
 	ct_thread_pool_free(app->commit_pool);
 	ct_metadata_close(app->metadata);
 	ct_http_server_free(app->server); /* the last `gone` of a request needs the parts below */
+	ct_operations_free(app->operations);
 	ct_delivery_free(app->delivery);
 	ct_cache_free(app->cache);
 	ct_uploads_free(app->uploads);

@@ -25,7 +25,7 @@ VARIANTS = {
                                      "-Doptimization=1"]),
 }
 # What a sanitizer has nothing to say about: other programs' code, figures, long waits.
-PLAIN_ONLY = ("test_cli", "test_server", "test_tus_js")
+PLAIN_ONLY = ("test_cli", "test_operations", "test_server", "test_tus_js")
 
 
 class Sum:

@@ -4,10 +4,29 @@
 #include "http/http_priv.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "metrics/metrics.h"
+
+static void count(const struct ct_http_request *request, int64_t duration_us)
+{
+	static const enum ct_metric classes[] = { CT_METRIC_HTTP_0XX, CT_METRIC_HTTP_0XX,
+		CT_METRIC_HTTP_2XX, CT_METRIC_HTTP_3XX, CT_METRIC_HTTP_4XX, CT_METRIC_HTTP_5XX };
+	enum ct_metric timing = CT_METRIC_HTTP_OTHER_TIME;
+	if (request->method == CT_HTTP_GET)
+		timing = CT_METRIC_HTTP_GET_TIME;
+	else if (request->method == CT_HTTP_POST || request->method == CT_HTTP_PUT ||
+		 request->method == CT_HTTP_PATCH)
+		timing = CT_METRIC_HTTP_SEND_TIME;
+	ct_metrics_add(classes[request->status / 100 % 6], 1);
+	ct_metrics_observe_us(timing, duration_us);
+	ct_metrics_add(CT_METRIC_HTTP_IN, request->received_bytes);
+	ct_metrics_add(CT_METRIC_HTTP_OUT, request->sent_bytes);
+}
 
 void ct_http_access_log(const struct ct_http_request *request)
 {
 	const struct ct_http_connection *connection = request->connection;
+	int64_t duration_us = ct_clock_monotonic_us() - request->began_us;
+	count(request, duration_us);
 	if (!connection->server->options.access_log)
 		return;
 	/* Status 0: the connection broke, or the engine refused what it could not read. */
@@ -15,6 +34,6 @@ void ct_http_access_log(const struct ct_http_request *request)
 	    CT_LOG_TEXT("peer", connection->peer.text), CT_LOG_TEXT("method", request->method_text),
 	    CT_LOG_TEXT("path", request->path), CT_LOG_NUMBER("status", request->status),
 	    CT_LOG_NUMBER("in", request->received_bytes), CT_LOG_NUMBER("out", request->sent_bytes),
-	    CT_LOG_NUMBER("ms", (ct_clock_monotonic_us() - request->began_us) / 1000),
+	    CT_LOG_NUMBER("ms", duration_us / 1000),
 	    CT_LOG_TEXT("key", request->key_id));
 }

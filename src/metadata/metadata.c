@@ -177,3 +177,8 @@ int64_t ct_upload_open_count(struct ct_metadata *metadata)
 {
 	return ct_database_writer_receiving(metadata->writer);
 }
+
+void ct_metadata_health(const struct ct_metadata *metadata, struct ct_metadata_health *ret_health)
+{
+	ct_database_writer_health(metadata->writer, ret_health);
+}

@@ -63,6 +63,15 @@ int ct_metadata_write(struct ct_metadata *metadata, ct_transaction_fn run, void 
 int ct_metadata_borrow(struct ct_metadata *metadata, struct ct_metadata_view **ret_view);
 void ct_metadata_give_back(struct ct_metadata *metadata, struct ct_metadata_view *view);
 
+/* ---- health ---- */
+
+struct ct_metadata_health {
+	int64_t busy_ms;       /* how long the commit that runs now has taken; 0: none runs */
+	int64_t failed_ms_ago; /* when the last commit failed; -1: it succeeded, or none was yet */
+};
+/* Any thread, never waits. */
+void ct_metadata_health(const struct ct_metadata *metadata, struct ct_metadata_health *ret_health);
+
 /* ---- limits of columns, in bytes without the NUL ---- */
 #define CT_FILENAME_MAX 255
 #define CT_TYPE_MAX 127

@@ -23,6 +23,8 @@ void ct_database_writer_free(struct ct_database_writer *writer);
 int ct_database_writer_submit(struct ct_database_writer *writer, ct_transaction_fn run,
     ct_transaction_done_fn done, void *arg);
 int64_t ct_database_writer_receiving(const struct ct_database_writer *writer);
+void ct_database_writer_health(
+    const struct ct_database_writer *writer, struct ct_metadata_health *ret_health);
 bool ct_database_writer_is_this_thread(const struct ct_database_writer *writer);
 
 int ct_reader_pool_new(const char *path, unsigned max_readers, struct ct_reader_pool **ret_pool);

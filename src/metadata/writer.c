@@ -11,9 +11,11 @@
  * power cut; none that was reported as done is missing.
  */
 #include "metadata/metadata_priv.h"
+#include "base/clock.h"
 #include "base/lock.h"
 #include "base/log.h"
 #include "base/thread_pool.h"
+#include "metrics/metrics.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -47,6 +49,8 @@ struct ct_database_writer {
 
 	/* Any thread reads, the writer changes. */
 	_Atomic int64_t receiving;
+	_Atomic int64_t busy_since_ms; /* monotonic; 0: idle */
+	_Atomic int64_t failed_at_ms;  /* monotonic; 0: the last commit succeeded */
 };
 
 static int run_sql(struct ct_metadata_view *view, const char *sql)
@@ -93,11 +97,26 @@ static int run_and_commit(struct ct_database_writer *writer, unsigned count)
 	return r < 0 ? r : run_sql(view, "COMMIT");
 }
 
+static void measure(struct ct_database_writer *writer, unsigned count, int result, int64_t began_us)
+{
+	int64_t now_us = ct_clock_monotonic_us();
+	ct_metrics_add(CT_METRIC_DATABASE_COMMITS, 1);
+	ct_metrics_add(CT_METRIC_DATABASE_TRANSACTIONS, count);
+	ct_metrics_observe_us(CT_METRIC_DATABASE_TIME, now_us - began_us);
+	if (result < 0)
+		ct_metrics_add(CT_METRIC_DATABASE_FAILURES, 1);
+	atomic_store(&writer->failed_at_ms, result < 0 ? now_us / 1000 : 0);
+	atomic_store(&writer->busy_since_ms, 0);
+}
+
 static void run_group(struct ct_database_writer *writer, unsigned count)
 {
 	struct ct_metadata_view *view = writer->view;
+	int64_t began_us = ct_clock_monotonic_us();
+	atomic_store(&writer->busy_since_ms, began_us / 1000);
 	view->receiving_change = 0;
 	int r = run_and_commit(writer, count);
+	measure(writer, count, r, began_us);
 	if (r >= 0)
 		(void)atomic_fetch_add(&writer->receiving, view->receiving_change);
 	/* If this fails too, the next BEGIN fails and is reported; then the next try comes. */
@@ -217,6 +236,16 @@ int ct_database_writer_submit(struct ct_database_writer *writer, ct_transaction_
 int64_t ct_database_writer_receiving(const struct ct_database_writer *writer)
 {
 	return atomic_load(&writer->receiving);
+}
+
+void ct_database_writer_health(
+    const struct ct_database_writer *writer, struct ct_metadata_health *ret_health)
+{
+	int64_t now_ms = ct_clock_monotonic_ms();
+	int64_t busy_since_ms = atomic_load(&writer->busy_since_ms);
+	int64_t failed_at_ms = atomic_load(&writer->failed_at_ms);
+	ret_health->busy_ms = busy_since_ms == 0 ? 0 : now_ms - busy_since_ms;
+	ret_health->failed_ms_ago = failed_at_ms == 0 ? -1 : now_ms - failed_at_ms;
 }
 
 bool ct_database_writer_is_this_thread(const struct ct_database_writer *writer)

@@ -12,7 +12,7 @@ if ROOT.is_file():
 
 # A file includes only its own folder and those before it (src/README.md).
 LAYERS = ["calotype", "base", "storage", "config", "metrics", "metadata", "http", "events", "jobs",
-          "images", "imaging", "uploads", "cache", "delivery", "search", "app"]
+          "images", "imaging", "uploads", "cache", "delivery", "search", "operations", "app"]
 
 # header pattern -> the files that may include it
 HOMES = {

@@ -1,0 +1,148 @@
+"""What operators ask: /livez, /readyz, /metrics."""
+
+import re
+import sqlite3
+import subprocess
+import threading
+import time
+import unittest
+
+import harness
+from harness import Server, image
+
+SAMPLE = re.compile(r'([a-z_][a-z0-9_]*)(?:\{((?:[a-z]+="[^"\\\n]*",?)+)\})? (-?[0-9.e+-]+)')
+
+
+def figures(server):
+    """{(name, labels as sorted tuple): value} of /metrics; every line must be well formed."""
+    answer = server.get("/metrics")
+    assert answer.status == 200, answer
+    assert answer["Content-Type"].startswith("text/plain; version=0.0.4"), answer["Content-Type"]
+    found, types = {}, {}
+    for line in answer.body.decode().splitlines():
+        if line.startswith("# TYPE "):
+            _, _, family, kind = line.split(" ")
+            assert family not in types, f"two families {family}"
+            types[family] = kind
+        if line.startswith("#"):
+            continue
+        match = SAMPLE.fullmatch(line)
+        assert match, line
+        name = match.group(1)
+        family = re.sub("_(bucket|sum|count)$", "", name) if name not in types else name
+        assert types[family], line
+        labels = tuple(sorted(re.findall(r'([a-z]+)="([^"]*)"', match.group(2) or "")))
+        assert (name, labels) not in found, f"twice: {line}"
+        found[name, labels] = float(match.group(3))
+    return found
+
+
+def figure(server, name, **labels):
+    return figures(server)[(name, tuple(sorted(labels.items())))]
+
+
+def failed_checks(answer):
+    return {check["name"]: check["detail"] for check in answer.json()["checks"] if not check["ok"]}
+
+
+class Operations(unittest.TestCase):
+    def test_a_healthy_server_is_alive_and_ready(self):
+        with Server() as server:
+            self.assertEqual(server.get("/livez").json(), {"status": "alive"})
+            answer = server.get("/readyz")
+            self.assertEqual((answer.status, answer.json()["status"]), (200, "ready"))
+            self.assertEqual(answer["Cache-Control"], "no-store")
+            self.assertEqual(failed_checks(answer), {})
+            self.assertEqual(server.head("/readyz").status, 200)
+
+    def test_a_full_disk_is_not_ready_and_still_alive(self):
+        with Server("--reserve", "1048576G") as server:
+            answer = server.get("/readyz")
+            self.assertEqual(answer.status, 503)
+            self.assertIn("disk is full", failed_checks(answer)["space"])
+            self.assertIsNotNone(answer["Retry-After"])
+            self.assertEqual(server.get("/livez").status, 200)
+            self.assertEqual(figure(server, "calotype_store_available_bytes"), 0)
+
+    def test_a_locked_database_is_not_ready_until_it_is_free(self):
+        with Server() as server:
+            lock = sqlite3.connect(server.data / "calotype.db", isolation_level=None)
+            lock.execute("BEGIN IMMEDIATE")
+            thread = threading.Thread(target=lambda: server.request(
+                "PUT", "/images/a.jpg", body=image("small.jpg"), timeout=60))
+            thread.start()
+            end = time.monotonic() + 30
+            while server.get("/readyz").status == 200:
+                self.assertLess(time.monotonic(), end, "a stuck commit is not seen")
+                time.sleep(0.2)
+            self.assertIn("commit", failed_checks(server.get("/readyz"))["database"])
+            lock.execute("ROLLBACK")
+            lock.close()
+            thread.join()
+            end = time.monotonic() + 30
+            while server.get("/readyz").status != 200:
+                self.assertLess(time.monotonic(), end, "it does not become ready again")
+                time.sleep(0.2)
+
+    def test_a_failed_fsync_is_not_ready_until_the_server_is_started_again(self):
+        with Server() as server:
+            tracer = subprocess.Popen(
+                ["strace", "-f", "-o", "/dev/null", "-e", "trace=fsync,fdatasync",
+                 "-e", "inject=fsync,fdatasync:error=EIO", "-p", str(server.process.pid)],
+                stderr=subprocess.PIPE)
+            self.assertIn(b"attached", tracer.stderr.readline())
+            answer = server.request("PUT", "/images/a.jpg", body=image("small.jpg"), timeout=60)
+            self.assertGreaterEqual(answer.status, 500)
+            tracer.terminate()
+            tracer.communicate()
+            answer = server.get("/readyz")
+            self.assertEqual(answer.status, 503)
+            self.assertIn("fsync", failed_checks(answer)["store"])
+            self.assertEqual(figure(server, "calotype_store_healthy"), 0)
+            answer = server.request("PUT", "/images/a.jpg", body=image("small.jpg"))
+            self.assertEqual((answer.status, answer["Retry-After"] is None), (503, False))
+            self.assertEqual(server.get("/livez").status, 200)
+            server.stop()
+            server.start()
+            self.assertEqual(server.get("/readyz").status, 200)
+            server.upload(image("small.jpg"))
+
+    def test_the_figures_follow_what_happens(self):
+        with Server() as server:
+            before = figures(server)
+            data = image("small.jpg")
+            made = server.upload(data)
+            server.upload(data, "again.jpg")
+            self.assertEqual(server.get(made["url"]).status, 200)
+            self.assertEqual(server.get(made["url"]).status, 200)
+            self.assertEqual(server.get("/nothing").status, 404)
+            time.sleep(0.1)  # an access is counted when its connection has gone on
+            after = figures(server)
+
+            def grown(name, **labels):
+                key = (name, tuple(sorted(labels.items())))
+                return after[key] - before[key]
+            self.assertEqual(grown("calotype_http_responses_total", code="4xx"), 1)
+            self.assertGreaterEqual(grown("calotype_http_responses_total", code="2xx"), 6)
+            self.assertEqual(grown("calotype_http_received_bytes_total"), 2 * len(data))
+            self.assertEqual(
+                grown("calotype_http_request_duration_seconds_count", method="POST|PUT|PATCH"), 2)
+            self.assertEqual(grown("calotype_cache_requests_total", result="miss"), 1)
+            self.assertEqual(grown("calotype_cache_requests_total", result="hit"), 1)
+            self.assertGreater(grown("calotype_database_commits_total"), 0)
+            self.assertEqual(after[("calotype_database_failed_commits_total", ())], 0)
+            self.assertEqual(after[("calotype_store_healthy", ())], 1)
+            self.assertGreater(after[("process_resident_memory_bytes", ())], 1 << 20)
+
+    def test_once_keys_exist_the_figures_need_one_and_health_does_not(self):
+        key = "calo_" + "a" * 8 + "_" + "b" * 43
+        with Server(env={"CALOTYPE_API_KEY": key}) as server:
+            self.assertEqual(server.get("/livez").status, 200)
+            self.assertEqual(server.get("/readyz").status, 200)
+            self.assertEqual(server.get("/metrics").status, 401)
+            server.key = key
+            self.assertEqual(server.get("/metrics").status, 200)
+
+
+if __name__ == "__main__":
+    harness.main()
