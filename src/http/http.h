@@ -50,7 +50,8 @@ enum ct_http_next { CT_HTTP_PROCEED, CT_HTTP_WAIT, CT_HTTP_ANSWERED };
 
 struct ct_http_handler {
 	enum ct_http_next (*head)(struct ct_http_request *request, void *context);
-	/* NULL: the route takes no body; one that comes is 413. Consumes all of `data`. */
+	/* NULL: the route takes no body; one that comes is 413. Consumes all of `data`, but for
+	 * what ct_http_keep_rest() says. */
 	enum ct_http_next (*body)(
 	    struct ct_http_request *request, const void *data, size_t length_bytes, void *context);
 	/* NULL if head always answers. */
@@ -151,6 +152,11 @@ enum ct_http_next ct_http_answer(
 /* Ends a WAIT without an answer: after head the body is read, after body goes on, after end `end`
  * is called again. */
 void ct_http_proceed(struct ct_http_request *request);
+/*
+ * In a body handler that then returns WAIT: the last `rest_bytes` of its `data` were not taken;
+ * they come again, at another address and perhaps with more behind them, when it goes on.
+ */
+void ct_http_keep_rest(struct ct_http_request *request, size_t rest_bytes);
 bool ct_http_was_answered(const struct ct_http_request *request);
 /*
  * Makes a request end early whose client is slow or gone: its socket is shut for reading, `gone`
@@ -180,6 +186,9 @@ void ct_http_response_body(
  */
 struct ct_http_response *ct_http_problem(const struct ct_http_request *request, int error,
     const char *detail, ...) __attribute__((format(printf, 3, 4)));
+/* The problem's JSON, for a place inside of another answer; frees `response`, which may be NULL.
+ * The caller's; NULL: out of memory. */
+struct ct_json *ct_http_problem_take_json(struct ct_http_response *response);
 /* Adds members to the problem's JSON: the limit and the value that passed it. */
 void ct_http_problem_limit(struct ct_http_response *response, uint64_t limit, uint64_t value);
 

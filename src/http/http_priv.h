@@ -143,6 +143,7 @@ struct ct_http_request {
 	struct ct_http_head head;
 	const struct ct_http_row *row;
 	uint64_t received_bytes;
+	size_t rest_bytes; /* of the last piece, which its handler left for later */
 	uint64_t sent_bytes;
 	int status;
 	int64_t began_us;

@@ -7,7 +7,9 @@
  *     put to sleep in it. Only when such a call neither answers nor sleeps does the 100 Continue
  *     go out. An answer queued here closes the connection.
  *   - with data: a piece of the body. An answer is refused here. With a chunked body the call may
- *     come again at once although the request was put to sleep in it.
+ *     come again at once although the request was put to sleep in it. What is left of a piece comes
+ *     again after a resume; without one only when more arrives, so nothing is left of a piece
+ *     unless the request sleeps.
  *   - without data, after the body: the last call, again and again until it is answered.
  * ct_http_stage is our own account of it: calls without data belong to the head until the head's
  * handler has had its say, then to the end. A request without a body is always answered in the
@@ -87,6 +89,7 @@ static void reset(struct ct_http_request *request)
 	request->head.content_length = 0;
 	request->row = NULL;
 	request->received_bytes = 0;
+	request->rest_bytes = 0;
 	request->sent_bytes = 0;
 	request->status = 0;
 	request->key_id[0] = '\0';
@@ -407,24 +410,52 @@ static int first_call(struct ct_http_request *request, const char *method, const
 
 /* ---- body and end ---- */
 
+void ct_http_keep_rest(struct ct_http_request *request, size_t rest_bytes)
+{
+	CT_ASSERT_MAGIC(request, REQUEST_MAGIC);
+	CT_ASSERT(request->stage == CT_HTTP_STAGE_BODY);
+	request->rest_bytes = rest_bytes;
+}
+
+/* Calls the handler with `data`; what it leaves is for later only if the request sleeps now. */
+static enum outcome offer_body(struct ct_http_request *request, const char *data, size_t *length)
+{
+	const struct ct_http_route *route = &request->row->route;
+	size_t offered = *length;
+	request->rest_bytes = 0;
+	enum ct_http_next next = route->handler->body(request, data, offered, route->context);
+	CT_ASSERT(request->rest_bytes <= offered);
+	CT_ASSERT(request->rest_bytes == 0 || next == CT_HTTP_WAIT);
+	enum outcome outcome = settle(request, next);
+	if (outcome == OUTCOME_ANSWERED)
+		request->rest_bytes = 0;
+	*length = request->rest_bytes;
+	return outcome;
+}
+
 static int take_body(struct ct_http_request *request, const char *data, size_t *size)
 {
 	struct ct_http_connection *connection = request->connection;
-	const struct ct_http_route *route = &request->row->route;
 	size_t length = *size;
+	/* What was left last time has been counted. */
+	size_t fresh = length > request->rest_bytes ? length - request->rest_bytes : 0;
 	ct_lock_take(&connection->lock);
 	bool interrupted = request->interrupted;
-	ct_http_clock_consume_locked(connection, length);
+	ct_http_clock_consume_locked(connection, fresh);
 	ct_http_clock_still_locked(connection);
 	ct_lock_release(&connection->lock);
 	if (interrupted)
 		return STEP_CLOSE;
 	if (atomic_load(&connection->server->stopping))
 		return refuse_raw(request, CT_ERROR_SHUTTING_DOWN, "the body was cut off");
-	request->received_bytes += length;
-	*size = 0;
-	enum ct_http_next next = route->handler->body(request, data, length, route->context);
-	return settle(request, next) == OUTCOME_ANSWERED ? answer_early(request) : STEP_OK;
+	enum outcome outcome = OUTCOME_GOES_ON;
+	while (outcome == OUTCOME_GOES_ON && *size > 0) {
+		data += length - *size;
+		length = *size;
+		outcome = offer_body(request, data, size);
+		request->received_bytes += length - *size;
+	}
+	return outcome == OUTCOME_ANSWERED ? answer_early(request) : STEP_OK;
 }
 
 static int discard_body(struct ct_http_request *request, size_t *size)

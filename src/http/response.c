@@ -4,6 +4,7 @@
  */
 #include "http/http_priv.h"
 #include "base/assert.h"
+#include "base/cleanup.h"
 #include "base/clock.h"
 
 #include <errno.h>
@@ -117,6 +118,15 @@ void ct_http_response_json_as(
 void ct_http_response_json(struct ct_http_response *response, struct ct_json *json)
 {
 	ct_http_response_json_as(response, "application/json", json);
+}
+
+struct ct_json *ct_http_problem_take_json(struct ct_http_response *response)
+{
+	if (response == NULL)
+		return NULL;
+	struct ct_json *json = ct_steal(response->json);
+	ct_http_response_free(response);
+	return json;
 }
 
 void ct_http_response_body(

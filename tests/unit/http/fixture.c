@@ -124,12 +124,17 @@ static enum ct_http_next scripted_body(
 	uint32_t sum = 0;
 	(void)context;
 	CT_ASSERT(ct_http_user(request) == &counts && length > 0);
+	bool keeps = script.body_take > 0 && length > script.body_take;
+	if (keeps) {
+		ct_http_keep_rest(request, length - script.body_take);
+		length = script.body_take;
+	}
 	for (size_t i = 0; i < length; i++)
 		sum += bytes[i];
 	counts.body_sum += sum;
 	counts.body++;
 	counts.body_bytes += length;
-	if (counts.body_bytes < script.body_act_at)
+	if (!keeps && (counts.body_bytes < script.body_act_at || script.body_take > 0))
 		return CT_HTTP_PROCEED;
 	return act(request, script.body);
 }

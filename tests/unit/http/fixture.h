@@ -23,6 +23,7 @@ struct script {
 	enum act head, body, end;
 	int delay_ms;
 	uint64_t body_act_at; /* ACT_PROCEED for the body until so many bytes have come */
+	size_t body_take;     /* of a piece; the rest is kept, and the body's act follows; 0: all */
 	size_t answer_bytes;  /* of the answer's body; 0: "done\n" */
 	int status;	      /* 0: 200; -1: no response, as without memory */
 };

@@ -132,6 +132,68 @@ Test(steps, waiting_in_body)
 	close(fd);
 }
 
+/* What is left of a piece comes again, all of it and once, however the request is woken. */
+Test(steps, keeping_the_rest_of_a_piece)
+{
+	static const enum act ways[] = { ACT_WAIT_PROCEED, ACT_BEFORE_PROCEED };
+	static const size_t takes[] = { 1, 4999, 30000, 65536 };
+	int fd = client_open(&rig);
+	int rounds = 0;
+	for (size_t way = 0; way < 2; way++) {
+		for (size_t i = 0; i < 4; i++) {
+			for (int chunked = 0; chunked < 2; chunked++) {
+				size_t length = takes[i] == 1 ? 300 : 700000;
+				int calls = counts.body;
+				script.body = ways[way];
+				script.body_take = takes[i];
+				script.delay_ms = way == 0 && takes[i] > 5000 ? 3 : 0;
+				counts.body_bytes = counts.body_sum = 0;
+				put(fd, length, chunked != 0);
+				cr_assert(client_read(fd, false, &reply));
+				cr_assert_eq(reply.status, 200);
+				cr_assert(wait_for(&counts.gone, ++rounds));
+				cr_assert_eq(counts.body_bytes, length);
+				cr_assert_eq(counts.body_sum, length);
+				cr_assert_geq(counts.body - calls, (int)(length / takes[i]));
+			}
+		}
+	}
+	close(fd);
+}
+
+Test(steps, answering_while_a_rest_is_kept)
+{
+	script.body = ACT_WAIT_ANSWER;
+	script.body_take = 1000;
+	script.delay_ms = 20;
+	int fd = client_open(&rig);
+	for (int rounds = 1; rounds <= 3; rounds++) {
+		put(fd, 200000, false);
+		cr_assert(client_read(fd, false, &reply));
+		cr_assert_eq(reply.status, 200);
+		cr_assert(wait_for(&counts.gone, rounds));
+		cr_assert_eq(counts.body_bytes, (uint64_t)rounds * 1000);
+	}
+	cr_assert_eq(counts.end, 0);
+	close(fd);
+}
+
+Test(steps, leaving_while_a_rest_is_kept)
+{
+	script.body = ACT_WAIT_PROCEED;
+	script.body_take = 10000;
+	script.delay_ms = 150;
+	int fd = client_open(&rig);
+	client_say(fd, "PUT /s/a HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n");
+	char *body = calloc(1, 50000);
+	client_send(fd, body, 50000);
+	free(body);
+	cr_assert(wait_for(&counts.body, 1));
+	client_reset(fd);
+	expect_counts(1, 0, 1);
+	cr_assert_eq(counts.answered, 0);
+}
+
 Test(steps, waiting_in_end)
 {
 	int fd = client_open(&rig);
