@@ -145,8 +145,7 @@ static struct ct_http_response *answer_without_row(
 	bool exists = strcmp(request->path, "*") == 0 || find(router, request, -1) != NULL;
 
 	if (!exists)
-		return ct_http_problem(
-		    request, CT_ERROR_NOT_FOUND, "no resource has this path");
+		return ct_http_problem(request, CT_ERROR_NOT_FOUND, "no resource has this path");
 	list_methods(router, request, methods, sizeof(methods));
 	if (request->is_known_method && request->method == CT_HTTP_OPTIONS)
 		response = ct_http_response_new(204);
