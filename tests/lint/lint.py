@@ -1,9 +1,13 @@
 #!/usr/bin/env python3
 """The rules of the house that a program can check: layer order of includes, one home for each
-foreign library, banned functions, file sizes. Prints each breach as path:line: text; exit 1 if any."""
+foreign library, banned functions, file sizes, the layout of .clang-format where that program is
+installed, and that the Dockerfile builds with the packages of tools/packages.sh. Prints each breach
+as path:line: text; exit 1 if any."""
 
 import pathlib
 import re
+import shutil
+import subprocess
 import sys
 
 ROOT = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else __file__).resolve()
@@ -103,10 +107,39 @@ def check_file(path):
             yield number, "goto"
 
 
+def check_layout(files):
+    if not shutil.which("clang-format"):
+        print("lint: clang-format is not installed, so the layout is not checked")
+        return
+    done = subprocess.run(["clang-format", "--dry-run", "--Werror", *map(str, files)], cwd=ROOT,
+                          capture_output=True, text=True, check=False)
+    found = re.findall(r"^(.+?):(\d+):\d+: error: (.*)$", done.stderr, re.M)
+    if done.returncode and not found:
+        yield pathlib.Path(".clang-format"), 1, done.stderr[:500]
+    for path, number, text in found:
+        yield pathlib.Path(path), int(number), f"{text} (clang-format -i mends it)"
+
+
+def check_packages():
+    """The image is built with what tools/run builds with, or it would break unnoticed."""
+    script = pathlib.Path("tools/packages.sh")
+    dockerfile = pathlib.Path("docker/Dockerfile")
+    wanted = re.search(r'^build_packages="([^"]*)"', (ROOT / script).read_text(), re.M)
+    stage = re.search(r"AS build\nRUN (.*?[^\\])\n", (ROOT / dockerfile).read_text(), re.S)
+    if not wanted or not stage:
+        yield dockerfile, 1, f"{script} or the first stage here reads in another way than lint knows"
+        return
+    installed = stage.group(1).split("--no-install-recommends", 1)[-1].replace("\\", " ").split()
+    for package in sorted(set(wanted.group(1).split()) ^ set(installed)):
+        where = "only there" if package in installed else f"only in {script}"
+        yield dockerfile, 1, f"the package {package} is {where}"
+
+
 def main():
     files = sorted(p.relative_to(ROOT) for top in ("include", "src", "storage", "tools", "tests")
                    for p in (ROOT / top).rglob("*") if p.suffix in (".c", ".h", ".def"))
     breaches = [(f, n, text) for f in files for n, text in check_file(f)]
+    breaches += [*check_layout(files), *check_packages()]
     for path, number, text in breaches:
         print(f"{path}:{number}: {text}")
     print(f"lint: {len(files)} files, {len(breaches)} breaches")
