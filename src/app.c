@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/key_text.h"
 #include "base/lock.h"
 #include "base/log.h"
 #include "base/thread_pool.h"
@@ -132,7 +133,8 @@ static int check_access(struct app *app)
 						  CT_SCOPE_READ | CT_SCOPE_WRITE | CT_SCOPE_ADMIN,
 			.name = "configured",
 			.created_at = ct_clock_wall_ms() };
-		if (ct_app_parse_key(config->api_key.text, &row) < 0) {
+		if (ct_key_text_parse(
+			ct_slice_from_string(config->api_key.text), row.id, &row.secret) < 0) {
 			ct_log(CT_LOG_ERROR, "start.bad_api_key",
 			    CT_LOG_TEXT("detail", "CALOTYPE_API_KEY must look like calo_<8>_<43>, "
 						  "as `calotyped key add` makes them"));

@@ -19,8 +19,4 @@ int ct_key_command(int argument_count, char *const *arguments, char *const *envi
 /* The database file of this configuration: malloc'd, or NULL. */
 char *ct_app_database_path(const struct ct_config *config);
 
-/* A key's text, "calo_<8>_<43>", into its row: id and digest. -EINVAL: not a key. */
-struct ct_api_key_row;
-int ct_app_parse_key(const char *text, struct ct_api_key_row *ret_row);
-
 #endif

@@ -7,8 +7,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/file.h"
-#include "base/hash.h"
-#include "base/text.h"
+#include "base/key_text.h"
 #include "config/config.h"
 #include "calotype/error.h"
 #include "metadata/api_keys.h"
@@ -21,13 +20,8 @@
 #include <unistd.h>
 
 #define EXIT_USAGE 2
-#define KEY_PREFIX "calo_"
-#define KEY_ID_CHARS 8
-#define KEY_SECRET_CHARS 43
-#define KEY_CHARS (sizeof(KEY_PREFIX) - 1 + KEY_ID_CHARS + 1 + KEY_SECRET_CHARS)
 #define MAX_LISTED 1000
 
-static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 static const struct {
 	const char *name;
 	unsigned bit;
@@ -47,48 +41,6 @@ struct request {
 	int rest_count;
 	char *rest[64];
 };
-
-static bool all_in(const char *text, size_t length, const char *allowed)
-{
-	for (size_t i = 0; i < length; i++)
-		if (!text[i] || !strchr(allowed, text[i]))
-			return false;
-	return true;
-}
-
-int ct_app_parse_key(const char *text, struct ct_api_key_row *ret_row)
-{
-	const char *id = text + sizeof(KEY_PREFIX) - 1;
-	const char *secret = id + KEY_ID_CHARS + 1;
-	if (strlen(text) != KEY_CHARS || strncmp(text, KEY_PREFIX, sizeof(KEY_PREFIX) - 1) != 0 ||
-	    id[KEY_ID_CHARS] != '_' || !all_in(id, KEY_ID_CHARS, alphabet) ||
-	    !all_in(secret, KEY_SECRET_CHARS, alphabet))
-		return -EINVAL;
-	memset(ret_row->id, 0, sizeof(ret_row->id));
-	memcpy(ret_row->id, id, KEY_ID_CHARS);
-	ct_hash_once(text, KEY_CHARS, &ret_row->secret);
-	return 0;
-}
-
-/* 8 characters that hold no '_' or '-', then 43 of base64url: 258 random bits, 256 of them used. */
-static int generate(char ret_text[KEY_CHARS + 1])
-{
-	uint8_t random[KEY_ID_CHARS + KEY_SECRET_CHARS];
-	char *p = ret_text;
-	int r = ct_random_bytes(random, sizeof(random));
-	if (r < 0)
-		return r;
-	memcpy(p, KEY_PREFIX, sizeof(KEY_PREFIX) - 1);
-	p += sizeof(KEY_PREFIX) - 1;
-	for (unsigned i = 0; i < KEY_ID_CHARS; i++)
-		*p++ = alphabet[26 + random[i] % 32];
-	*p++ = '_';
-	for (unsigned i = 0; i < KEY_SECRET_CHARS; i++)
-		*p++ = alphabet[random[KEY_ID_CHARS + i] % 64];
-	*p = '\0';
-	explicit_bzero(random, sizeof(random));
-	return 0;
-}
 
 static int parse_scopes(const char *text, unsigned *ret_scopes)
 {
@@ -178,13 +130,13 @@ static int add_key(struct ct_metadata *metadata, const struct request *request)
 	int r = request->if_none ? key_exists(metadata, &exists) : 0;
 	if (r < 0 || exists)
 		return r;
-	char text[KEY_CHARS + 1];
+	char text[CT_KEY_TEXT_CHARS + 1];
 	struct ct_api_key_row row = { .scopes = request->scopes, .created_at = ct_clock_wall_ms() };
-	r = generate(text);
+	r = ct_key_text_generate(text);
 	if (r == 0)
 		r = ct_slice_copy(ct_slice_from_string(request->name), row.name, sizeof(row.name));
 	if (r == 0)
-		r = ct_app_parse_key(text, &row);
+		r = ct_key_text_parse(ct_slice_from_string(text), row.id, &row.secret);
 	if (r == 0)
 		r = ct_metadata_write(metadata, insert_key, &row);
 	if (r == 0 && (puts(text) < 0 || fflush(stdout) < 0))

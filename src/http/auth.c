@@ -7,14 +7,12 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/hash.h"
+#include "base/key_text.h"
 #include "metadata/api_keys.h"
 #include "metadata/metadata.h"
 
 #include <string.h>
 
-#define KEY_ID_CHARS 8
-#define KEY_SECRET_CHARS 43
-#define KEY_CHARS (5 + KEY_ID_CHARS + 1 + KEY_SECRET_CHARS) /* calo_<8>_<43> */
 #define KEYS_KNOWN_MS 500 /* a key that another process adds counts after that */
 #define ALL_SCOPES (~0u)
 
@@ -97,20 +95,6 @@ static struct ct_slice bearer_token(const struct ct_http_request *request)
 	return ct_slice_trim(value);
 }
 
-static bool is_key(struct ct_slice token)
-{
-	if (token.length != KEY_CHARS || !ct_slice_starts_with(token, "calo_") ||
-	    token.data[5 + KEY_ID_CHARS] != '_')
-		return false;
-	for (size_t i = 5; i < token.length; i++) {
-		char byte = token.data[i];
-		if (!((byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'z') ||
-			(byte >= 'A' && byte <= 'Z') || byte == '-' || byte == '_'))
-			return false;
-	}
-	return true;
-}
-
 /* 0 and the key's row, CT_ERROR_UNAUTHORIZED, or an error of the database. */
 static int look_up(
     struct ct_http_server *server, struct ct_slice token, struct ct_api_key_row *ret_row)
@@ -118,11 +102,9 @@ static int look_up(
 	struct ct_metadata *metadata = server->options.metadata;
 	struct ct_metadata_view *view;
 	struct ct_digest digest;
-	char id[KEY_ID_CHARS + 1];
-	if (!is_key(token))
+	char id[CT_KEY_ID_CHARS + 1];
+	if (ct_key_text_parse(token, id, &digest) < 0)
 		return CT_ERROR_UNAUTHORIZED;
-	memcpy(id, token.data + 5, KEY_ID_CHARS);
-	id[KEY_ID_CHARS] = '\0';
 	int r = ct_metadata_borrow(metadata, &view);
 	if (r < 0)
 		return r;
@@ -132,7 +114,6 @@ static int look_up(
 		return CT_ERROR_UNAUTHORIZED;
 	if (r < 0)
 		return r;
-	ct_hash_once(token.data, token.length, &digest);
 	bool right = ct_digest_equal_secret(&digest, &ret_row->secret);
 	return right && ret_row->revoked_at == 0 ? 0 : CT_ERROR_UNAUTHORIZED;
 }

@@ -1,6 +1,5 @@
 #include "options.h"
 
-#include "base/assert.h"
 #include "base/cleanup.h"
 #include "base/slice.h"
 #include "calotype/digest.h"
@@ -84,12 +83,6 @@ static int complain(struct parser *parser, const char *what, const char *word)
 	(void)snprintf(parser->error, CT_OPTIONS_ERROR_CHARS + 1, "%s",
 	    ct_buffer_error(&text) == 0 ? text.data : what); /* cut where it is too long */
 	return -EINVAL;
-}
-
-const char *ct_command_name(enum ct_command command)
-{
-	CT_ASSERT(command < CT_COMMAND_COUNT);
-	return command_names[command];
 }
 
 static int set_url(struct parser *parser, const char *text)

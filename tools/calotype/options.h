@@ -47,7 +47,4 @@ int ct_options_parse(int argc, char **argv, const char *environment_url,
     struct ct_options *ret_options, char ret_error[CT_OPTIONS_ERROR_CHARS + 1]);
 void ct_options_done(struct ct_options *options);
 
-/* "put"; "" for CT_COMMAND_NONE. */
-const char *ct_command_name(enum ct_command command);
-
 #endif

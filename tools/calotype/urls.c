@@ -11,29 +11,6 @@ static bool is_absolute(const char *text)
 	return ct_slice_starts_with(slice, "http://") || ct_slice_starts_with(slice, "https://");
 }
 
-static bool is_plain(const char *text)
-{
-	for (const char *at = text; *at != '\0'; at++) {
-		if ((unsigned char)*at <= 0x20 || (unsigned char)*at >= 0x7f ||
-		    strchr("?#@\"<>\\", *at) != NULL)
-			return false;
-	}
-	return true;
-}
-
-int ct_url_normalize(const char *text, char *ret_url, size_t capacity)
-{
-	if (!is_absolute(text) || !is_plain(text))
-		return -EINVAL;
-	const char *host = strstr(text, "://") + strlen("://");
-	struct ct_slice url = ct_slice_from_string(text);
-	if (*host == '\0' || *host == '/' || *host == ':')
-		return -EINVAL;
-	while (url.length > 0 && url.data[url.length - 1] == '/')
-		url.length--;
-	return ct_slice_copy(url, ret_url, capacity);
-}
-
 /* "/photos" of "http://host/photos"; "" when there is none. */
 static const char *path_of(const char *base)
 {

@@ -8,15 +8,8 @@
 
 #include "base/slice.h"
 #include "base/text.h"
+#include "base/url.h"
 #include <stddef.h>
-
-#define CT_URL_MAX 2048
-
-/*
- * The user's --url: http or https, a host, no query, fragment, user or blanks; without the slashes
- * at its end. -EINVAL, -ENAMETOOLONG.
- */
-int ct_url_normalize(const char *text, char *ret_url, size_t capacity);
 
 /* For people: absolute references stay, others go behind `base`. -ENAMETOOLONG. */
 int ct_url_join(const char *base, const char *reference, char *ret_url, size_t capacity);

@@ -8,37 +8,6 @@
 
 TestSuite(urls);
 
-Test(urls, a_server_address_loses_its_last_slashes)
-{
-	char url[CT_URL_MAX];
-	cr_expect_eq(ct_url_normalize("http://localhost:8080/", url, sizeof(url)), 0);
-	cr_expect_str_eq(url, "http://localhost:8080");
-	cr_expect_eq(ct_url_normalize("https://a.example/photos//", url, sizeof(url)), 0);
-	cr_expect_str_eq(url, "https://a.example/photos");
-	cr_expect_eq(ct_url_normalize("http://[::1]:80", url, sizeof(url)), 0);
-}
-
-Test(urls, what_is_no_server_address_is_refused)
-{
-	static const char *const bad[] = { "", "localhost:8080", "ftp://a", "file:///etc/passwd",
-		"http://", "https://", "http:///x", "http://:80", "http://a b", "http://a/?q=1",
-		"http://a/#f", "http://user:pass@a", "http://a\r\nX: y", "http://a\\b",
-		"http://\303\244" };
-	char url[CT_URL_MAX];
-	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		cr_expect_eq(ct_url_normalize(bad[i], url, sizeof(url)), -EINVAL, "%s", bad[i]);
-}
-
-Test(urls, one_that_is_too_long_is_refused)
-{
-	char text[CT_URL_MAX + 10];
-	char url[CT_URL_MAX];
-	memset(text, 'a', sizeof(text) - 1);
-	text[sizeof(text) - 1] = '\0';
-	memcpy(text, "http://", 7);
-	cr_expect_eq(ct_url_normalize(text, url, sizeof(url)), -ENAMETOOLONG);
-}
-
 static void expect_joined(const char *base, const char *reference, const char *expected)
 {
 	char url[CT_URL_MAX];

@@ -1,0 +1,18 @@
+/*
+ * Addresses of servers, as people write them into options. Pure.
+ */
+#ifndef CT_BASE_URL_H
+#define CT_BASE_URL_H
+
+#include <stddef.h>
+
+#define CT_URL_MAX 2048
+
+/*
+ * http:// or https://, a host (a name, an IPv4 address, or an IPv6 address in brackets), perhaps a
+ * port from 1 to 65535 and a path; no user, query, fragment or blanks (RFC 3986 section 3).
+ * Written without the slashes at its end. -EINVAL, -ENAMETOOLONG.
+ */
+int ct_url_normalize(const char *text, char *ret_url, size_t capacity);
+
+#endif

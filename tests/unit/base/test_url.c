@@ -1,0 +1,48 @@
+#include "base/url.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <string.h>
+
+Test(url, normalizes)
+{
+	static const struct {
+		const char *text, *normal;
+	} good[] = {
+		{ "http://localhost:8080/", "http://localhost:8080" },
+		{ "https://a.example/photos//", "https://a.example/photos" },
+		{ "http://[::1]:80", "http://[::1]:80" },
+		{ "http://[2001:db8::1]", "http://[2001:db8::1]" },
+		{ "http://10.0.0.1:65535/a/b", "http://10.0.0.1:65535/a/b" },
+	};
+	char url[CT_URL_MAX];
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		cr_expect_eq(
+		    ct_url_normalize(good[i].text, url, sizeof(url)), 0, "%s", good[i].text);
+		cr_expect_str_eq(url, good[i].normal);
+	}
+}
+
+Test(url, refuses_what_is_no_server)
+{
+	static const char *const bad[] = { "", "localhost", "localhost:8080", "ftp://a", "http://",
+		"http:///", "http:///x", "http://:80", "http://a b", "http://a\n", "http://a?b",
+		"http://a#b", "http://user@a", "http://user:pw@a", "http://a:", "http://a:0",
+		"http://a:65536", "http://a:port", "http://a:80:80", "http://[::1", "http://::1",
+		"http://[]", "http://[x]", "http://a\"", "http://a<", "http://a\xc3\xa4",
+		"https//a", "http:/a", "//a", "/", "http://a/{id}" };
+	char url[CT_URL_MAX];
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		cr_expect_eq(ct_url_normalize(bad[i], url, sizeof(url)), -EINVAL, "%s", bad[i]);
+}
+
+Test(url, too_long)
+{
+	char text[CT_URL_MAX + 1], url[CT_URL_MAX];
+	memset(text, 'a', CT_URL_MAX);
+	memcpy(text, "http://a/", strlen("http://a/"));
+	text[CT_URL_MAX] = '\0';
+	cr_assert_eq(ct_url_normalize(text, url, sizeof(url)), -ENAMETOOLONG);
+	text[CT_URL_MAX - 1] = '\0';
+	cr_assert_eq(ct_url_normalize(text, url, sizeof(url)), 0);
+}
