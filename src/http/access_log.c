@@ -34,6 +34,5 @@ void ct_http_access_log(const struct ct_http_request *request)
 	    CT_LOG_TEXT("peer", connection->peer.text), CT_LOG_TEXT("method", request->method_text),
 	    CT_LOG_TEXT("path", request->path), CT_LOG_NUMBER("status", request->status),
 	    CT_LOG_NUMBER("in", request->received_bytes), CT_LOG_NUMBER("out", request->sent_bytes),
-	    CT_LOG_NUMBER("ms", duration_us / 1000),
-	    CT_LOG_TEXT("key", request->key_id));
+	    CT_LOG_NUMBER("ms", duration_us / 1000), CT_LOG_TEXT("key", request->key_id));
 }

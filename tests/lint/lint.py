@@ -111,7 +111,8 @@ def check_layout(files):
     if not shutil.which("clang-format"):
         print("lint: clang-format is not installed, so the layout is not checked")
         return
-    done = subprocess.run(["clang-format", "--dry-run", "--Werror", *map(str, files)], cwd=ROOT,
+    code = [str(f) for f in files if f.suffix != ".def"]  # tables are laid out by hand
+    done = subprocess.run(["clang-format", "--dry-run", "--Werror", *code], cwd=ROOT,
                           capture_output=True, text=True, check=False)
     found = re.findall(r"^(.+?):(\d+):\d+: error: (.*)$", done.stderr, re.M)
     if done.returncode and not found:
