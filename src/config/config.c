@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/slice.h"
+#include "config/image_types.h"
 
 #include <ctype.h>
 #include <errno.h>

@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "base/text.h"
 #include "calotype/error.h"
+#include "config/image_types.h"
 #include "metadata/api_keys.h"
 #include "metadata/images.h"
 
@@ -59,11 +60,8 @@ int ct_delivery_read(struct ct_delivery *delivery, enum ct_blob_class class,
 
 bool ct_delivery_is_inline(const char *type)
 {
-	static const char *const types[] = { "image/jpeg", "image/png", "image/webp", "image/gif" };
-	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
-		if (strcmp(type, types[i]) == 0)
-			return true;
-	return false;
+	const struct ct_image_type *known = ct_image_type_find(type);
+	return known != NULL && known->is_shown;
 }
 
 int ct_delivery_get_ready(struct ct_delivery *delivery, const char *image_id,

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "calotype/error.h"
+#include "config/image_types.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -226,16 +227,6 @@ static char *exif_to_text(const struct ct_worker_exif *exif)
 	return ct_json_to_text(json);
 }
 
-static const char *known_type(const char *type)
-{
-	static const char *const types[] = { "image/jpeg", "image/png", "image/webp", "image/gif" };
-	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
-		if (strcmp(type, types[i]) == 0)
-			return types[i];
-	}
-	return NULL;
-}
-
 /* The failures that a worker may report about an image; anything else is its own. */
 static int reported(const struct ct_worker_reply *reply, char *ret_message)
 {
@@ -266,7 +257,7 @@ int ct_answer_accept(const struct ct_worker_request *request, const struct ct_wo
 	_Static_assert(CT_IMAGING_BLURHASH_BYTES == CT_WORKER_BLURHASH_BYTES, "same text");
 	if (reply->status != 0)
 		return reported(reply, ret_message);
-	const char *type = known_type(request->type);
+	const struct ct_image_type *type = ct_image_type_find(request->type);
 	if (type == NULL || !is_head(request, reply) || !is_planned(request, reply) ||
 	    !is_exif(&reply->exif) || !is_text(reply->blurhash, sizeof(reply->blurhash)))
 		return nonsense(ret_message);
@@ -279,7 +270,7 @@ int ct_answer_accept(const struct ct_worker_request *request, const struct ct_wo
 		.height = reply->height,
 		.frames = reply->frames,
 		.orientation = reply->orientation,
-		.type = type,
+		.type = type->name,
 		.exif = exif_to_text(&reply->exif),
 		.has_gps = reply->exif.has_gps != 0,
 		.print_count = reply->print_count,

@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "calotype/error.h"
+#include "config/image_types.h"
 #include "images/images.h"
 #include "imaging/pool.h"
 #include "metadata/blobs.h"
@@ -51,12 +52,7 @@ CT_DEFINE_CLEANUP(writer_cleanup, struct ct_blob_writer *, ct_blob_writer_discar
 
 bool ct_process_is_decodable(const char *type)
 {
-	static const char *const types[] = { "image/jpeg", "image/png", "image/webp", "image/gif" };
-	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
-		if (strcmp(types[i], type) == 0)
-			return true;
-	}
-	return false;
+	return ct_image_type_find(type) != NULL;
 }
 
 static void free_work(void *arg)

@@ -9,6 +9,7 @@
 #ifndef CT_UPLOADS_H
 #define CT_UPLOADS_H
 
+#include "config/image_types.h"
 #include <stdint.h>
 
 struct ct_blob_store;
@@ -21,7 +22,7 @@ struct ct_uploads;
 #define CT_UPLOADS_MAX_FILE_BYTES (200ull << 20)
 #define CT_UPLOADS_MAX_OPEN 10000
 #define CT_UPLOADS_EXPIRY_MS (24 * 3600 * 1000LL)
-#define CT_UPLOADS_ACCEPT "image/jpeg,image/png,image/webp,image/gif"
+#define CT_UPLOADS_ACCEPT CT_IMAGE_TYPES_ACCEPTED
 
 /* A zero field means the default in brackets. What is pointed to outlives the uploads. */
 struct ct_uploads_options {

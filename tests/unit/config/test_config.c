@@ -1,6 +1,7 @@
 #include "config/config.h"
 
 #include "base/cleanup.h"
+#include "config/image_types.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -62,6 +63,16 @@ Test(config, flag_beats_environment_beats_file)
 	cr_assert_eq(config->workers.number, 7);
 	cr_assert_eq(config->access_log.number, 0);
 	cr_assert_eq(unlink(path), 0);
+}
+
+Test(config, image_types_are_those_of_the_table)
+{
+	cr_assert_str_eq(CT_IMAGE_TYPES_ACCEPTED, "image/jpeg,image/png,image/webp,image/gif");
+	const struct ct_image_type *type = ct_image_type_find("image/png");
+	cr_assert_not_null(type);
+	cr_assert(type->is_shown);
+	cr_assert_null(ct_image_type_find("image/svg+xml"));
+	cr_assert_null(ct_image_type_find("image/"));
 }
 
 Test(config, refusals_name_what_is_wrong)
