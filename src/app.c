@@ -4,11 +4,11 @@
  * the database last but one, the store last.
  */
 #include "app.h"
+#include "start.h"
 
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/file.h"
-#include "base/key_text.h"
 #include "base/lock.h"
 #include "base/log.h"
 #include "base/thread_pool.h"
@@ -21,7 +21,6 @@
 #include "imaging/pool.h"
 #include "imaging/process.h"
 #include "jobs/jobs.h"
-#include "metadata/api_keys.h"
 #include "metadata/jobs.h"
 #include "metadata/metadata.h"
 #include "operations/operations.h"
@@ -105,65 +104,6 @@ static int load_owner(struct app *app)
 	return r < 0 ? r : ct_file_replace(path, app->owner, strlen(app->owner), 0600);
 }
 
-/* ---- what public means ---- */
-
-static bool is_loopback(const char *listen)
-{
-	return strncmp(listen, "127.", 4) == 0 || strncmp(listen, "[::1]", 5) == 0 ||
-	       strncmp(listen, "localhost:", 10) == 0 || strncmp(listen, "unix:", 5) == 0;
-}
-
-static int insert_key(struct ct_metadata_view *view, void *arg)
-{
-	const struct ct_api_key_row *row = arg;
-	struct ct_api_key_row known;
-	int r = ct_api_key_insert(view, row);
-	if (r != -EEXIST)
-		return r;
-	r = ct_api_key_get(view, row->id, &known);
-	return r == 0 && known.revoked_at != 0 ? CT_ERROR_UNAUTHORIZED : r;
-}
-
-/* Adds the configured key; refuses to be open to the world. */
-static int check_access(struct app *app)
-{
-	const struct ct_config *config = app->config;
-	if (config->api_key.text[0]) {
-		struct ct_api_key_row row = { .scopes =
-						  CT_SCOPE_READ | CT_SCOPE_WRITE | CT_SCOPE_ADMIN,
-			.name = "configured",
-			.created_at = ct_clock_wall_ms() };
-		if (ct_key_text_parse(
-			ct_slice_from_string(config->api_key.text), row.id, &row.secret) < 0) {
-			ct_log(CT_LOG_ERROR, "start.bad_api_key",
-			    CT_LOG_TEXT("detail", "CALOTYPE_API_KEY must look like calo_<8>_<43>, "
-						  "as `calotyped key add` makes them"));
-			return -EINVAL;
-		}
-		int r = ct_metadata_write(app->metadata, insert_key, &row);
-		if (r == CT_ERROR_UNAUTHORIZED)
-			ct_log(CT_LOG_ERROR, "start.revoked_api_key", CT_LOG_TEXT("key", row.id),
-			    CT_LOG_TEXT(
-				"detail", "CALOTYPE_API_KEY was revoked; give another one"));
-		if (r < 0)
-			return r;
-	}
-	struct ct_metadata_view *view = NULL;
-	bool exists = false;
-	int r = ct_metadata_borrow(app->metadata, &view);
-	if (r < 0)
-		return r;
-	r = ct_api_key_exists(view, &exists);
-	ct_metadata_give_back(app->metadata, view);
-	if (r < 0 || exists || config->insecure.number || is_loopback(config->listen.text))
-		return r;
-	ct_log(CT_LOG_ERROR, "start.open_to_the_world", CT_LOG_TEXT("listen", config->listen.text),
-	    CT_LOG_TEXT("detail",
-		"without an API key only a loopback address is served; make one with "
-		"`calotyped key add --scope read,write,admin`, or say --insecure"));
-	return -EACCES;
-}
-
 /* ---- building ---- */
 
 static int open_storage(struct app *app)
@@ -175,16 +115,20 @@ static int open_storage(struct app *app)
 		.reserve_bytes = config->reserve.number,
 	    },
 	    &app->store);
-	if (r == -EBUSY)
-		ct_log(CT_LOG_ERROR, "start.data_in_use", CT_LOG_TEXT("data", config->data.text),
-		    CT_LOG_TEXT("detail", "another calotyped holds this data directory"));
 	if (r < 0)
-		return r;
+		return ct_start_explain_data(config, r);
 	ct_cleanup(ct_free_pointer) char *path = ct_app_database_path(config);
 	if (!path)
 		return -ENOMEM;
 	r = ct_metadata_open(&(struct ct_metadata_options){ .path = path }, &app->metadata);
-	return r < 0 ? r : load_owner(app);
+	if (r < 0)
+		return ct_start_explain_database(config, r);
+	return ct_start_explain_data(config, load_owner(app));
+}
+
+static int check_access(struct app *app)
+{
+	return ct_start_check_access(app->config, app->metadata);
 }
 
 static int build_pools(struct app *app)
@@ -212,13 +156,7 @@ static int build_http(struct app *app)
 		.access_log = config->access_log.number,
 	    },
 	    &app->server);
-	if (r < 0)
-		ct_log(CT_LOG_ERROR, "start.cannot_listen",
-		    CT_LOG_TEXT("listen", config->listen.text), CT_LOG_CODE(r),
-		    CT_LOG_TEXT("detail", r == -EADDRINUSE ? "another program listens there"
-					  : r == -EINVAL ? "right would be ADDR:PORT or unix:/PATH"
-							 : ct_error_text(r)));
-	return r;
+	return ct_start_explain_listen(config, r);
 }
 
 static const char *public_url(const struct app *app)
@@ -237,7 +175,11 @@ static int build_imaging(struct app *app)
 {
 	const struct ct_config *config = app->config;
 	uint64_t deadline_s = config->worker_deadline.number;
-	int r = ct_imaging_pool_new(
+	_Static_assert(CT_CONFIG_MAX_WORKERS <= CT_IMAGING_MAX_WORKERS, "what --workers may be");
+	int r = ct_start_check_worker(config);
+	if (r < 0)
+		return r;
+	r = ct_imaging_pool_new(
 	    &(struct ct_imaging_options){
 		.worker_path = config->worker_path.text[0] ? config->worker_path.text : NULL,
 		.max_workers = (unsigned)config->workers.number,
@@ -303,10 +245,7 @@ static int build_resources(struct app *app)
 		.expiry_ms = (int64_t)config->upload_expiry.number * 1000,
 	    },
 	    &app->uploads);
-	if (r == -EINVAL)
-		ct_log(CT_LOG_ERROR, "start.bad_accept", CT_LOG_TEXT("accept", config->accept.text),
-		    CT_LOG_TEXT("detail", "right would be image/jpeg,image/png or image/* or */*"));
-	return r;
+	return ct_start_explain_accept(config, r);
 }
 
 static int build_delivery(struct app *app)
@@ -378,11 +317,13 @@ static int build(struct app *app)
 	};
 	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
 		int r = steps[i].build(app);
-		if (r < 0) {
+		if (r < 0 && r != CT_START_TOLD)
 			ct_log(CT_LOG_ERROR, "start.failed", CT_LOG_TEXT("part", steps[i].name),
-			    CT_LOG_CODE(r), CT_LOG_TEXT("detail", ct_error_text(r)));
+			    CT_LOG_CODE(r),
+			    CT_LOG_TEXT(
+				"detail", r > -CT_ERROR_FIRST ? strerror(-r) : ct_error_text(r)));
+		if (r < 0)
 			return r;
-		}
 	}
 	return 0;
 }
@@ -587,6 +528,7 @@ int ct_app_run(const struct ct_config *config)
 	stop(&app);
 	ct_condition_done(&app.changed);
 	ct_lock_done(&app.lock);
-	ct_log(CT_LOG_INFO, "stop.done");
+	if (r == 0)
+		ct_log(CT_LOG_INFO, "stop.done");
 	return r;
 }

@@ -116,9 +116,8 @@ void ct_json_set(struct ct_json *object, const char *key, struct ct_json *child)
 	set_value(object, key, unwrap(child));
 }
 
-void ct_json_append(struct ct_json *array, struct ct_json *child)
+static void append_value(struct ct_json *array, json_t *value)
 {
-	json_t *value = unwrap(child);
 	if (array == NULL) {
 		json_decref(value);
 		return;
@@ -126,6 +125,16 @@ void ct_json_append(struct ct_json *array, struct ct_json *child)
 	CT_ASSERT(json_is_array(array->value));
 	if (json_array_append_new(array->value, value) < 0)
 		array->failed = true;
+}
+
+void ct_json_append(struct ct_json *array, struct ct_json *child)
+{
+	append_value(array, unwrap(child));
+}
+
+void ct_json_append_text(struct ct_json *array, const char *text)
+{
+	append_value(array, json_string(text));
 }
 
 static bool is_too_deep(struct ct_slice text)

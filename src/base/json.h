@@ -28,6 +28,7 @@ void ct_json_set_time(struct ct_json *object, const char *key, int64_t wall_ms);
 /* Takes over `child`. */
 void ct_json_set(struct ct_json *object, const char *key, struct ct_json *child);
 void ct_json_append(struct ct_json *array, struct ct_json *child);
+void ct_json_append_text(struct ct_json *array, const char *text);
 /* Parses text of our own (a column of the database) into the place; bad text gives null. */
 void ct_json_set_parsed(struct ct_json *object, const char *key, const char *text);
 

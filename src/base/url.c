@@ -17,34 +17,44 @@ static bool is_plain(struct ct_slice text)
 	return true;
 }
 
-static bool is_host(struct ct_slice host)
+static bool is_name(struct ct_slice host)
 {
-	char address[INET6_ADDRSTRLEN];
-	struct in6_addr parsed;
-	if (host.length > 2 && host.data[0] == '[' && host.data[host.length - 1] == ']') {
-		struct ct_slice inside = { host.data + 1, host.length - 2 };
-		return ct_slice_copy(inside, address, sizeof(address)) == 0 &&
-		       inet_pton(AF_INET6, address, &parsed) == 1;
-	}
 	for (size_t i = 0; i < host.length; i++)
 		if (!isalnum((unsigned char)host.data[i]) && strchr("-._", host.data[i]) == NULL)
 			return false;
-	return host.length > 0;
+	return true;
 }
 
-static bool is_authority(struct ct_slice authority)
+static bool is_ipv6(struct ct_slice host)
 {
-	uint64_t port = 0;
-	size_t length = authority.length;
-	while (length > 0 && isdigit((unsigned char)authority.data[length - 1]))
-		length--;
-	if (length == 0 || authority.data[length - 1] != ':' || length == authority.length)
-		return is_host(authority);
-	struct ct_slice digits = { authority.data + length, authority.length - length };
-	if (ct_slice_to_u64(digits, UINT16_MAX, &port) < 0 || port == 0)
-		return false;
-	authority.length = length - 1;
-	return is_host(authority);
+	char address[INET6_ADDRSTRLEN];
+	struct in6_addr parsed;
+	return ct_slice_copy(host, address, sizeof(address)) == 0 &&
+	       inet_pton(AF_INET6, address, &parsed) == 1;
+}
+
+int ct_url_split_authority(struct ct_slice text, struct ct_slice *ret_host, uint64_t *ret_port)
+{
+	struct ct_slice host = text;
+	uint64_t port = UINT64_MAX;
+	size_t at = text.length;
+	while (at > 0 && isdigit((unsigned char)text.data[at - 1]))
+		at--;
+	if (at > 0 && at < text.length && text.data[at - 1] == ':') {
+		struct ct_slice digits = { text.data + at, text.length - at };
+		if (ct_slice_to_u64(digits, UINT16_MAX, &port) < 0)
+			return -ERANGE;
+		host.length = at - 1;
+	}
+	bool bracketed =
+	    host.length > 2 && host.data[0] == '[' && host.data[host.length - 1] == ']';
+	if (bracketed)
+		host = (struct ct_slice){ host.data + 1, host.length - 2 };
+	if (bracketed ? !is_ipv6(host) : !is_name(host))
+		return -EINVAL;
+	*ret_host = host;
+	*ret_port = port;
+	return 0;
 }
 
 int ct_url_normalize(const char *text, char *ret_url, size_t capacity)
@@ -56,7 +66,10 @@ int ct_url_normalize(const char *text, char *ret_url, size_t capacity)
 	if (scheme == 0 || !is_plain(url))
 		return -EINVAL;
 	struct ct_slice rest = { url.data + scheme, url.length - scheme };
-	if (!is_authority(ct_slice_cut(&rest, '/')))
+	struct ct_slice host;
+	uint64_t port;
+	if (ct_url_split_authority(ct_slice_cut(&rest, '/'), &host, &port) < 0 ||
+	    host.length == 0 || port == 0)
 		return -EINVAL;
 	while (url.data[url.length - 1] == '/')
 		url.length--;

@@ -4,7 +4,9 @@
 #ifndef CT_BASE_URL_H
 #define CT_BASE_URL_H
 
+#include "base/slice.h"
 #include <stddef.h>
+#include <stdint.h>
 
 #define CT_URL_MAX 2048
 
@@ -14,5 +16,12 @@
  * Written without the slashes at its end. -EINVAL, -ENAMETOOLONG.
  */
 int ct_url_normalize(const char *text, char *ret_url, size_t capacity);
+
+/*
+ * "host:port" (RFC 3986 section 3.2): a name, an IPv4 address, an IPv6 address in brackets, which
+ * are not part of `*ret_host`, or no host at all. A piece of `text`. `*ret_port` is UINT64_MAX
+ * when there is none. -EINVAL: no such host; -ERANGE: a port above 65535.
+ */
+int ct_url_split_authority(struct ct_slice text, struct ct_slice *ret_host, uint64_t *ret_port);
 
 #endif

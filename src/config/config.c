@@ -1,6 +1,5 @@
-#include "config/config.h"
+#include "config/config_priv.h"
 
-#include "base/assert.h"
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/slice.h"
@@ -14,21 +13,14 @@
 #include <string.h>
 
 #define SECRET_MAX_BYTES 4096
+#define SHOWN_BYTES 80
+#define FLAG_BYTES 64
+#define SOURCE_BYTES 512
+#define INI_LINE_BYTES 198 /* of the library as Debian builds it */
 
-enum kind { KIND_TEXT, KIND_BYTES, KIND_COUNT, KIND_SECONDS, KIND_BOOL, KIND_CHOICE, KIND_SECRET };
-
-struct option_row {
-	const char *flag;
-	enum kind kind;
-	const char *otherwise;
-	const char *argument;
-	const char *help;
-	size_t offset;
-};
-
-static const struct option_row rows[] = {
+static const struct ct_option_row rows[] = {
 #define CT_ROW(field, kind, flag, otherwise, argument, help) \
-	{ flag, KIND_##kind, otherwise, argument, help, offsetof(struct ct_config, field) },
+	{ flag, CT_OPTION_##kind, otherwise, argument, help, offsetof(struct ct_config, field) },
 #include "config/options.def"
 #undef CT_ROW
 };
@@ -38,13 +30,21 @@ static const struct option_row rows[] = {
 struct loading {
 	struct ct_config *config;
 	char **message;
-	const char *file;
 	bool failed;
+};
+
+/* The file of options, read line by line. */
+struct ini {
+	struct loading *loading;
+	const char *path;
+	FILE *file;
+	int line;
+	bool is_too_long;
 };
 
 CT_DEFINE_CLEANUP(cleanup_config, struct ct_config *, ct_config_free)
 
-static struct ct_config_value *value_of(struct ct_config *config, const struct option_row *row)
+static struct ct_config_value *value_of(struct ct_config *config, const struct ct_option_row *row)
 {
 	return (struct ct_config_value *)((char *)config + row->offset);
 }
@@ -56,96 +56,38 @@ ct_printf(2, 3) static int fail(struct loading *loading, const char *format, ...
 	if (!loading->failed && vasprintf(loading->message, format, arguments) < 0)
 		*loading->message = NULL;
 	va_end(arguments);
+	/* One line, whatever the bytes are that it repeats. */
+	for (char *p = *loading->message; p && *p; p++)
+		if ((unsigned char)*p < 0x20 || *p == 0x7f)
+			*p = '?';
 	loading->failed = true;
 	return -EINVAL;
 }
 
-static int parse_number(const char *text, bool with_suffix, uint64_t *ret_number)
+/* `source` is as in struct ct_config_value. */
+static int set_value(
+    struct loading *loading, const struct ct_option_row *row, const char *source, const char *text)
 {
-	struct ct_slice slice = ct_slice_from_string(text);
-	uint64_t factor = 1;
-	if (with_suffix && slice.length > 0) {
-		const char *suffixes = "KMGT";
-		const char *found =
-		    strchr(suffixes, toupper((unsigned char)slice.data[slice.length - 1]));
-		if (found) {
-			factor = 1ULL << (10 * (found - suffixes + 1));
-			slice.length--;
-		}
-	}
-	int r = ct_slice_to_u64(slice, INT64_MAX / factor, ret_number);
+	char reason[CT_OPTION_REASON_BYTES];
+	struct ct_config_value value = { .source = NULL };
+	int r = ct_option_parse(row, text, &value.text, &value.number, reason);
+	if (r == -EINVAL)
+		return fail(loading, "%s: '%.*s' %s", source, SHOWN_BYTES, text, reason);
 	if (r < 0)
 		return r;
-	*ret_number *= factor;
-	return 0;
-}
-
-static bool is_choice(const char *choices, const char *text)
-{
-	struct ct_slice rest = ct_slice_from_string(choices);
-	while (rest.data)
-		if (ct_slice_equal(ct_slice_cut(&rest, '|'), text))
-			return true;
-	return false;
-}
-
-static bool parse_bool(const char *text, uint64_t *ret_number)
-{
-	static const char *const words[2][4] = { { "no", "false", "0", "off" },
-		{ "yes", "true", "1", "on" } };
-	for (unsigned number = 0; number < 2; number++)
-		for (unsigned i = 0; i < 4; i++)
-			if (strcasecmp(text, words[number][i]) == 0) {
-				*ret_number = number;
-				return true;
-			}
-	return false;
-}
-
-/* `source` is "--data", "CALOTYPE_DATA" or "data in FILE". */
-static int set_value(
-    struct loading *loading, const struct option_row *row, const char *source, const char *text)
-{
-	struct ct_config_value *value = value_of(loading->config, row);
-	uint64_t number = 0;
-	switch (row->kind) {
-	case KIND_BYTES:
-		if (parse_number(text, true, &number) < 0)
-			return fail(loading, "%s: '%s' is not a size; right would be 300M or 2G",
-			    source, text);
-		break;
-	case KIND_COUNT:
-	case KIND_SECONDS:
-		if (parse_number(text, false, &number) < 0)
-			return fail(loading, "%s: '%s' is not a whole number", source, text);
-		break;
-	case KIND_BOOL:
-		if (!parse_bool(text, &number))
-			return fail(loading, "%s: '%s' is neither yes nor no", source, text);
-		break;
-	case KIND_CHOICE:
-		if (!is_choice(row->argument, text))
-			return fail(loading, "%s: '%s' is none of %s", source, text, row->argument);
-		break;
-	case KIND_TEXT:
-	case KIND_SECRET: break;
-	}
-	bool is_number =
-	    row->kind == KIND_BYTES || row->kind == KIND_COUNT || row->kind == KIND_SECONDS;
-	if (is_number && number == 0)
-		return fail(loading, "%s: it must be at least 1", source);
-	if (is_number && row->kind != KIND_BYTES && number > INT32_MAX)
-		return fail(loading, "%s: it must be at most %d", source, INT32_MAX);
-	char *copy = strdup(text);
-	if (!copy)
+	value.source = strdup(source);
+	if (!value.source) {
+		free(value.text);
 		return -ENOMEM;
-	free(value->text);
-	value->text = copy;
-	value->number = number;
+	}
+	struct ct_config_value *old = value_of(loading->config, row);
+	free(old->text);
+	free(old->source);
+	*old = value;
 	return 0;
 }
 
-static const struct option_row *find_row(const char *name, size_t length, char separator)
+static const struct ct_option_row *find_row(const char *name, size_t length, char separator)
 {
 	for (size_t i = 0; i < ROW_COUNT; i++) {
 		const char *flag = rows[i].flag;
@@ -159,7 +101,7 @@ static const struct option_row *find_row(const char *name, size_t length, char s
 	return NULL;
 }
 
-static void variable_name(const struct option_row *row, char *name, size_t capacity)
+static void variable_name(const struct ct_option_row *row, char *name, size_t capacity)
 {
 	(void)snprintf(name, capacity, "CALOTYPE_%s", row->flag); /* flags are short */
 	for (char *p = name; *p; p++)
@@ -176,13 +118,14 @@ static const char *find_variable(char *const *environment, const char *name)
 }
 
 static int load_secret_file(
-    struct loading *loading, const struct option_row *row, const char *name, const char *path)
+    struct loading *loading, const struct ct_option_row *row, const char *name, const char *path)
 {
 	ct_cleanup(ct_buffer_done) struct ct_buffer buffer;
 	ct_buffer_init(&buffer, SECRET_MAX_BYTES);
 	int r = ct_file_read_line(path, &buffer);
 	if (r < 0)
-		return fail(loading, "%s: cannot read %s: %s", name, path, strerror(-r));
+		return fail(loading, "%s: %s cannot be read: %s", name, path,
+		    r == -EMSGSIZE ? "its first line is too long" : strerror(-r));
 	return set_value(loading, row, name, buffer.data ? buffer.data : "");
 }
 
@@ -195,7 +138,7 @@ static int load_environment(struct loading *loading, char *const *environment)
 		int r = text ? set_value(loading, &rows[i], name, text) : 0;
 		if (r < 0)
 			return r;
-		if (rows[i].kind != KIND_SECRET || text)
+		if (rows[i].kind != CT_OPTION_SECRET || text)
 			continue;
 		(void)snprintf(file_name, sizeof(file_name), "%s_FILE", name);
 		const char *path = find_variable(environment, file_name);
@@ -208,31 +151,66 @@ static int load_environment(struct loading *loading, char *const *environment)
 
 static int on_ini_line(void *user, const char *section, const char *name, const char *value)
 {
-	struct loading *loading = user;
-	char source[512];
-	(void)snprintf(source, sizeof(source), "%s in %s", name, loading->file);
-	const struct option_row *row = find_row(name, strlen(name), '_');
-	if (!row || section[0]) {
-		(void)fail(loading, "%s: there is no such option%s", source,
-		    section[0] ? " (the file has no sections)" : "");
-		return 0;
-	}
-	return set_value(loading, row, source, value) == 0;
+	struct ini *ini = user;
+	char source[SOURCE_BYTES];
+	const struct ct_option_row *row = find_row(name, strlen(name), '_');
+	if (section[0])
+		return fail(ini->loading, "%s, line %d: the file has no sections", ini->path,
+			   ini->line) == 0;
+	if (!row)
+		return fail(ini->loading,
+			   "%s, line %d: there is no option %s; see calotyped --help", ini->path,
+			   ini->line, name) == 0;
+	(void)snprintf(
+	    source, sizeof(source), "%s in %s, line %d", name, ini->path, ini->line); /* or cut */
+	return set_value(ini->loading, row, source, value) == 0;
+}
+
+/* Like fgets(3), for the parser: it would take the rest of a long line for another one. */
+static char *read_ini_line(char *text, int capacity, void *stream)
+{
+	struct ini *ini = stream;
+	if (ini->loading->failed || !fgets(text, capacity, ini->file))
+		return NULL;
+	ini->line++;
+	size_t length = strlen(text);
+	if (length + 1 < (size_t)capacity || text[length - 1] == '\n')
+		return text;
+	int next = fgetc(ini->file);
+	ini->is_too_long = next != EOF;
+	return ini->is_too_long ? NULL : text;
+}
+
+static int parse_file(struct ini *ini)
+{
+	/* The parser hands the source of lines and our own pointer on, which are the same here. */
+	int r = ini_parse_stream(read_ini_line, ini, on_ini_line, ini);
+	if (ini->loading->failed)
+		return -EINVAL;
+	if (ini->is_too_long)
+		return fail(ini->loading,
+		    "%s, line %d: the line is too long; up to %d bytes are read", ini->path,
+		    ini->line, INI_LINE_BYTES);
+	if (ferror(ini->file))
+		return fail(ini->loading, "the configuration %s cannot be read: %s", ini->path,
+		    strerror(errno));
+	if (r > 0)
+		return fail(
+		    ini->loading, "%s, line %d: right would be `name = value`", ini->path, r);
+	return r < 0 ? -ENOMEM : 0;
 }
 
 static int load_file(struct loading *loading, const char *path)
 {
 	if (!path)
 		return 0;
-	loading->file = path;
-	int r = ini_parse(path, on_ini_line, loading);
-	if (loading->failed)
-		return -EINVAL;
-	if (r < 0)
-		return fail(loading, "cannot read the configuration %s: %s", path, strerror(errno));
-	if (r > 0)
-		return fail(loading, "%s: line %d is not `name = value`", path, r);
-	return 0;
+	struct ini ini = { .loading = loading, .path = path, .file = fopen(path, "re") };
+	if (!ini.file)
+		return fail(
+		    loading, "the configuration %s cannot be read: %s", path, strerror(errno));
+	int r = parse_file(&ini);
+	(void)fclose(ini.file); /* it was only read */
+	return r;
 }
 
 /* Sets `*ret_used` to the count of arguments that were taken. */
@@ -245,27 +223,36 @@ static int load_flag(struct loading *loading, int count, char *const *arguments,
 	const char *name = flag + 2;
 	size_t length = equals ? (size_t)(equals - name) : strlen(name);
 	bool negated = false;
-	const struct option_row *row = find_row(name, length, '-');
+	const struct ct_option_row *row = find_row(name, length, '-');
 	if (!row && length > 3 && strncmp(name, "no-", 3) == 0) {
 		row = find_row(name + 3, length - 3, '-');
-		negated = row && row->kind == KIND_BOOL;
+		negated = row && row->kind == CT_OPTION_BOOL;
 	}
 	if (!row || (!negated && strncmp(name, "no-", 3) == 0))
-		return fail(loading, "there is no option %s; see --help", flag);
-	if (row->kind == KIND_SECRET)
+		return fail(loading, "there is no option %.*s; see --help",
+		    (int)(equals ? equals - flag : (ptrdiff_t)strlen(flag)), flag);
+	if (row->kind == CT_OPTION_SECRET)
 		return fail(loading,
 		    "%s would show the secret to every process of this machine; set "
 		    "CALOTYPE_API_KEY_FILE instead",
 		    flag);
+	char source[FLAG_BYTES];
+	(void)snprintf(
+	    source, sizeof(source), "--%s%s", negated ? "no-" : "", row->flag); /* fits */
 	*ret_used = 1;
-	if (row->kind == KIND_BOOL)
-		return set_value(loading, row, flag, equals ? equals + 1 : negated ? "no" : "yes");
+	if (negated && equals)
+		return fail(loading, "%s takes no value", source);
+	if (row->kind == CT_OPTION_BOOL)
+		return set_value(loading, row, source,
+		    equals    ? equals + 1
+		    : negated ? "no"
+			      : "yes");
 	if (equals)
-		return set_value(loading, row, flag, equals + 1);
+		return set_value(loading, row, source, equals + 1);
 	if (count < 2)
 		return fail(loading, "%s needs a value: %s", flag, row->argument);
 	*ret_used = 2;
-	return set_value(loading, row, flag, arguments[1]);
+	return set_value(loading, row, source, arguments[1]);
 }
 
 static bool is_config_flag(const char *argument, const char **ret_path)
@@ -312,7 +299,9 @@ static int load_all(
     struct loading *loading, int count, char *const *arguments, char *const *environment)
 {
 	for (size_t i = 0; i < ROW_COUNT; i++) {
-		int r = set_value(loading, &rows[i], rows[i].flag, rows[i].otherwise);
+		char source[FLAG_BYTES];
+		(void)snprintf(source, sizeof(source), "--%s", rows[i].flag); /* it fits */
+		int r = set_value(loading, &rows[i], source, rows[i].otherwise);
 		if (r < 0)
 			return r;
 	}
@@ -346,18 +335,20 @@ void ct_config_free(struct ct_config *config)
 {
 	if (!config)
 		return;
-	for (size_t i = 0; i < ROW_COUNT; i++)
+	for (size_t i = 0; i < ROW_COUNT; i++) {
 		free(value_of(config, &rows[i])->text);
+		free(value_of(config, &rows[i])->source);
+	}
 	free(config);
 }
 
 void ct_config_help(struct ct_buffer *buffer)
 {
 	for (size_t i = 0; i < ROW_COUNT; i++) {
-		const struct option_row *row = &rows[i];
+		const struct ct_option_row *row = &rows[i];
 		char name[64];
 		variable_name(row, name, sizeof(name));
-		if (row->kind == KIND_SECRET)
+		if (row->kind == CT_OPTION_SECRET)
 			ct_buffer_printf(buffer, "  %s or %s_FILE\n", name, name);
 		else
 			ct_buffer_printf(buffer, "  --%s%s%s\n", row->flag,

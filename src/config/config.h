@@ -9,10 +9,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* One member an option: text for TEXT, SECRET and CHOICE, a number for the others. */
+#define CT_CONFIG_MAX_WORKERS 64
+
+/* One member an option. */
 struct ct_config_value {
-	char *text;
-	uint64_t number;
+	char *text; /* as it was given; an address of a server without the slashes at its end */
+	uint64_t number; /* of BYTES, COUNT, SECONDS and BOOL */
+	char *source;	 /* for messages: "--data", "CALOTYPE_DATA", "data in FILE, line 3" */
 };
 
 struct ct_config {
@@ -26,7 +29,9 @@ struct ct_config {
  * flags, "--data DIR" or "--data=DIR"; BOOL flags take no argument ("--insecure", "--no-insecure").
  * The file is --config FILE or CALOTYPE_CONFIG. `environment` is as environ; a CALOTYPE_ variable
  * that is no option is ignored: the client has its own.
- * -EINVAL: `*ret_message` (malloc'd) says which source, which option, what would be right.
+ * Values are checked as far as that is possible without touching the system; the limits of numbers
+ * are in limits.def. -EINVAL: `*ret_message` (malloc'd) says in one line which source, which
+ * option, what was wrong and what would be right.
  */
 int ct_config_load(int argument_count, char *const *arguments, char *const *environment,
     struct ct_config **ret_config, char **ret_message);

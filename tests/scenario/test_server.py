@@ -1,5 +1,6 @@
 """The server as a program: start, stop, keys, what is public, options, memory."""
 
+import json
 import os
 import pathlib
 import re
@@ -40,15 +41,68 @@ class Program(unittest.TestCase):
         self.assertTrue(run("--version").stdout.startswith("calotyped "))
 
     def test_bad_options_say_what_is_right(self):
+        """One line each, before anything was touched: option, value, what would be right."""
         for arguments, words in ((["--max-file", "big"], ["--max-file", "300M"]),
                                  (["--originals", "x"], ["scoped|public"]),
                                  (["--no-such"], ["--no-such", "--help"]),
                                  (["--data"], ["--data", "DIR"]),
-                                 (["--api-key", "x"], ["CALOTYPE_API_KEY_FILE"])):
+                                 (["--data", ""], ["--data", "./data"]),
+                                 (["--api-key", "x"], ["CALOTYPE_API_KEY_FILE"]),
+                                 (["--listen", "8080"], ["has no port", "127.0.0.1:8080"]),
+                                 (["--listen", "localhost:99999"], ["65535"]),
+                                 (["--listen", "unix:x"], ["unix:/"]),
+                                 (["--public-url", "photos.example.org"], ["https://"]),
+                                 (["--workers", "1000"], ["'1000'", "1 to 64"]),
+                                 (["--worker-memory", "1M"], ["256M to 1T"]),
+                                 (["--worker-deadline", "0"], ["1 to 3600"]),
+                                 (["--max-pixels", "-5"], ["'-5'", "whole number"]),
+                                 (["--max-connections", "1000000"], ["1 to 32768"]),
+                                 (["--max-per-address", "x"], ["1 to 32768"]),
+                                 (["--max-uploads", "1e9"], ["1 to 1000000"]),
+                                 (["--upload-expiry", "1d"], ["seconds"]),
+                                 (["--reserve", "1.5G"], ["2G"]),
+                                 (["--cache", "2T"], ["1 to 1T"]),
+                                 (["--shutdown-timeout", "9999"], ["1 to 3600"]),
+                                 (["--access-log=perhaps"], ["yes nor no"]),
+                                 (["--log-level", "loud"], ["debug|info|warning|error"]),
+                                 (["--plain-keys", "all"], ["loopback|any"])):
             done = run(*arguments)
-            self.assertEqual(done.returncode, 2, arguments)
+            self.assertEqual((done.returncode, done.stdout), (2, ""), arguments)
+            self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
             for word in words:
                 self.assertIn(word, done.stderr)
+
+    def test_what_only_shows_at_the_start_is_told_in_one_line(self):
+        with tempfile.TemporaryDirectory() as folder:
+            data = f"{folder}/data"
+            pathlib.Path(folder, "file").write_text("")
+            pathlib.Path(folder, "c.ini").write_text("\naccept = fun\n")
+            here = ["--listen", "127.0.0.1:0", "--data", data]
+            for arguments, env, words in (
+                    (["--data", f"{folder}/file"], {}, ["--data", "Not a directory"]),
+                    (here + ["--database", f"{folder}/none/x.db"], {}, ["--database", "No such"]),
+                    (here + ["--listen", "nowhere.invalid:0", "--insecure"], {},
+                     ["--listen", "nowhere.invalid", "no such address"]),
+                    (here + ["--listen", f"unix:{folder}/none/x"], {}, ["--listen", "No such"]),
+                    (here + ["--listen", "systemd", "--insecure"], {}, ["systemd has passed no"]),
+                    (here + ["--listen", "127.example.invalid:0"], {}, ["without an API key"]),
+                    (here + ["--accept", "image"], {}, ["--accept", "image/*"]),
+                    (here + ["--config", f"{folder}/c.ini"], {}, ["accept in ", "line 2", "fun"]),
+                    (here, {"CALOTYPE_WORKER_PATH": "/nonexistent"}, ["CALOTYPE_WORKER_PATH"]),
+                    (here + ["--worker-path", folder], {}, ["--worker-path", "not a file"]),
+                    (here + ["--worker-path", f"{folder}/file"], {}, ["Permission denied"]),
+                    (here, {"CALOTYPE_API_KEY": "hush"}, ["CALOTYPE_API_KEY", "calo_<8"])):
+                done = run(*arguments, env=env)
+                self.assertEqual((done.returncode, done.stdout), (1, ""), (arguments, done))
+                self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+                self.assertNotIn("hush", done.stderr)
+                for word in words:
+                    self.assertIn(word, done.stderr)
+
+    def test_least_and_most_of_the_workers_work(self):
+        with Server("--worker-memory", "256M", "--workers", "64") as server:
+            for name in ("photo.jpg", "small.gif", "small.png", "small.webp"):
+                self.assertEqual(server.upload(image(name), name)["state"], "ready")
 
     def test_sources_in_order(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -59,10 +113,17 @@ class Program(unittest.TestCase):
                 with Server("--config", str(path), *flags, env=env) as server:
                     answer = server.request("OPTIONS", "/uploads")
                     self.assertEqual(answer["Tus-Max-Size"], str(limit))
-            path.write_text("max_fil = 1K\n")
-            done = run("--config", str(path))
-            self.assertEqual(done.returncode, 2)
-            self.assertIn("max_fil", done.stderr)
+            for text, words in (("max_fil = 1K\n", "line 1: there is no option max_fil"),
+                                ("\n# x\nworkers = 99\n", "line 3: '99' is too large"),
+                                ("\nworkers\n", "line 2: right would be `name = value`"),
+                                ("[a]\nworkers = 1\n", "no sections"),
+                                ("accept = " + "a" * 300, "line 1: the line is too long")):
+                path.write_text(text)
+                done = run("--config", str(path))
+                self.assertEqual(done.returncode, 2)
+                self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+                self.assertIn(words, done.stderr)
+                self.assertIn("c.ini", done.stderr)
 
     def test_sigterm_ends_with_0(self):
         for sig in (signal.SIGTERM, signal.SIGINT):
@@ -91,6 +152,66 @@ class Program(unittest.TestCase):
             self.assertEqual(answer["X-Request-Id"], "mine-1")
             self.assertTrue(server.get("/images")["X-Request-Id"])
             self.assertIn("mine-1", server.log_text())
+
+
+class KeyCommand(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.data = folder.name
+
+    def key(self, *arguments, code=0):
+        done = run("key", *arguments, env={"CALOTYPE_DATA": self.data})
+        self.assertEqual(done.returncode, code, (arguments, done))
+        return done
+
+    def test_help_everywhere(self):
+        for arguments in (["--help"], ["-h"], ["add", "--help"], ["list", "-h"],
+                          ["revoke", "--help"], ["revoke", "x", "--help"]):
+            done = self.key(*arguments)
+            self.assertTrue(done.stdout.startswith("Usage: calotyped key add"), done)
+        self.assertIn("Usage", self.key(code=2).stderr)
+
+    def test_both_forms_of_options_and_json(self):
+        made = json.loads(self.key("add", "--scope=read,write", "--name=phone", "--json").stdout)
+        self.assertEqual((made["name"], made["scopes"], made["revoked_at"]),
+                         ("phone", ["read", "write"], None))
+        self.assertEqual(made["key"][5:13], made["id"])
+        plain = self.key("add", "--scope", "admin").stdout.strip()
+        self.assertEqual(json.loads(self.key("add", "--if-none", "--scope=read", "--json").stdout), {})
+        self.assertEqual(self.key("add", "--if-none", "--scope=read").stdout, "")
+        items = json.loads(self.key("list", "--json").stdout)["items"]
+        self.assertEqual([i["scopes"] for i in items], [["read", "write"], ["admin"]])
+        self.assertNotIn("key", items[0])
+        revoked = json.loads(self.key("revoke", made["id"], "--json").stdout)
+        self.assertTrue(revoked["revoked_at"])
+        self.assertEqual(self.key("revoke", plain).stdout, "")  # the whole key is taken, too
+        self.assertEqual(self.key("list").stdout.count("(revoked)"), 2)
+        again = json.loads(self.key("revoke", made["id"], "--json").stdout)
+        self.assertEqual(again["revoked_at"], revoked["revoked_at"])
+
+    def test_wrong_use_says_what_is_right(self):
+        self.key("add", "--scope", "read")
+        for arguments, code, words in (
+                (["revoke", "abcdefgh"], 1, ["no key 'abcdefgh'", self.data, "key list"]),
+                (["revoke", "x"], 1, ["no key 'x'", "8 letters"]),
+                (["revoke"], 2, ["id of a key is missing"]),
+                (["revoke", "a", "b"], 2, ["'b'"]),
+                (["list", "x"], 2, ["'x'"]),
+                (["list", "--scope", "read"], 2, ["no option --scope"]),
+                (["add"], 2, ["--scope is missing"]),
+                (["add", "--scope"], 2, ["--scope needs a value"]),
+                (["add", "--scope=all"], 2, ["'all'", "read, write, admin"]),
+                (["add", "--scope=read", "--json=1"], 2, ["--json takes no value"]),
+                (["add", "--scope=read", "--frob"], 2, ["--frob"]),
+                (["add", "--scope=read", "--name", "x" * 64], 2, ["63"]),
+                (["add", "--scope=read", "--name", "a\nb"], 2, ["control"]),
+                (["frob"], 2, ["'frob'", "add, list or revoke"]),
+                (["list", "--data", "/nonexistent"], 1, ["/nonexistent/calotype.db"])):
+            done = self.key(*arguments, code=code)
+            self.assertEqual((done.stdout, len(done.stderr.splitlines())), ("", 1), done)
+            for word in words:
+                self.assertIn(word, done.stderr)
 
 
 class Access(unittest.TestCase):

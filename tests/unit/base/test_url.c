@@ -46,3 +46,21 @@ Test(url, too_long)
 	text[CT_URL_MAX - 1] = '\0';
 	cr_assert_eq(ct_url_normalize(text, url, sizeof(url)), 0);
 }
+
+Test(url, splits_an_authority)
+{
+	struct ct_slice host;
+	uint64_t port;
+	cr_assert_eq(ct_url_split_authority(CT_SLICE_OF("[::1]:80"), &host, &port), 0);
+	cr_assert(ct_slice_equal(host, "::1"));
+	cr_assert_eq(port, 80);
+	cr_assert_eq(ct_url_split_authority(CT_SLICE_OF("a.example"), &host, &port), 0);
+	cr_assert(ct_slice_equal(host, "a.example"));
+	cr_assert_eq(port, UINT64_MAX);
+	cr_assert_eq(ct_url_split_authority(CT_SLICE_OF(":0"), &host, &port), 0);
+	cr_assert_eq(host.length, 0);
+	cr_assert_eq(port, 0);
+	cr_assert_eq(ct_url_split_authority(CT_SLICE_OF("a:65536"), &host, &port), -ERANGE);
+	cr_assert_eq(ct_url_split_authority(CT_SLICE_OF("a:"), &host, &port), -EINVAL);
+	cr_assert_eq(ct_url_split_authority(CT_SLICE_OF("a/b:1"), &host, &port), -EINVAL);
+}
