@@ -8,12 +8,13 @@
  * Everything but the inbox belongs to the thread. Its objects begin with a number that tells what
  * they are, since epoll gives back nothing but a pointer.
  */
-#include "http/http_priv.h"
+#include "http/server_priv.h"
 #include "base/assert.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/thread_pool.h"
+#include "http/response_priv.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,9 +1,10 @@
 /*
  * One line for each request, when it has ended. The query is left out: it may carry a signature.
  */
-#include "http/http_priv.h"
+#include "http/request_priv.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "http/server_priv.h"
 #include "metrics/metrics.h"
 
 static void count(const struct ct_http_request *request, int64_t duration_us)

@@ -3,11 +3,13 @@
  * open to this machine and closed to others, also to those who come by way of a proxy that runs
  * here: what a proxy passes on looks local but isn't.
  */
-#include "http/http_priv.h"
+#include "http/request_priv.h"
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/key_text.h"
+#include "http/response.h"
+#include "http/server_priv.h"
 #include "metadata/api_keys.h"
 #include "metadata/metadata.h"
 

@@ -1,7 +1,7 @@
 /*
  * Preconditions that more than one feature evaluates.
  */
-#include "http/http.h"
+#include "http/request.h"
 
 bool ct_http_etag_matches(
     struct ct_slice list, const char *etag, enum ct_http_comparison comparison)

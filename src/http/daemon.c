@@ -3,7 +3,7 @@
  * A pool is cleared whole at each request of a kept-alive connection, which makes a large one dear
  * for small requests, while bodies need room. Neither daemon listens; the acceptor feeds them.
  */
-#include "http/http_priv.h"
+#include "http/server_priv.h"
 #include "base/assert.h"
 #include "base/log.h"
 

@@ -18,11 +18,13 @@
  * last bytes goes unseen, and an upload whose client was killed would be held until its deadline.
  * Shutting the reading side makes a new edge; bytes that are still unread stay readable.
  */
-#include "http/http_priv.h"
+#include "http/connection_priv.h"
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/thread_pool.h"
+#include "http/response_priv.h"
+#include "http/server_priv.h"
 
 #include <poll.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /*
  * What handlers ask a request for.
  */
-#include "http/http_priv.h"
+#include "http/request_priv.h"
 #include "base/assert.h"
 
 #include <string.h>
@@ -9,16 +9,6 @@
 enum ct_http_method ct_http_method(const struct ct_http_request *request)
 {
 	return request->method;
-}
-
-struct ct_http_server *ct_http_server_of(const struct ct_http_request *request)
-{
-	return request->connection->server;
-}
-
-const char *ct_http_path(const struct ct_http_request *request)
-{
-	return request->path;
 }
 
 const char *ct_http_parameter(const struct ct_http_request *request, const char *name)
@@ -94,11 +84,6 @@ bool ct_http_has_body(const struct ct_http_request *request)
 const char *ct_http_request_id(const struct ct_http_request *request)
 {
 	return request->id;
-}
-
-unsigned ct_http_scopes(const struct ct_http_request *request)
-{
-	return request->scopes;
 }
 
 const char *ct_http_key_id(const struct ct_http_request *request)

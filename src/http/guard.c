@@ -9,7 +9,7 @@
  * sum of gaps can't be balanced, since each is looked at alone. What remains is a plain check of
  * the pieces themselves.
  */
-#include "http/http_priv.h"
+#include "http/guard_priv.h"
 #include "base/assert.h"
 
 #include <errno.h>

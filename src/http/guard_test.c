@@ -3,7 +3,7 @@
  * promises; so before the server listens, a daemon of its own is shown heads that must pass and
  * heads that must not, over a pair of sockets.
  */
-#include "http/http_priv.h"
+#include "http/guard_priv.h"
 #include "base/cleanup.h"
 
 #include <errno.h>

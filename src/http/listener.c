@@ -2,7 +2,7 @@
  * Listening sockets: "127.0.0.1:8080", "[::1]:0", "unix:/path", or "systemd" for the ones that
  * were handed to the process (sd_listen_fds(3)).
  */
-#include "http/http_priv.h"
+#include "http/server_priv.h"
 #include "base/cleanup.h"
 
 #include <arpa/inet.h>

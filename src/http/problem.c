@@ -1,8 +1,9 @@
 /*
  * Errors as clients see them: RFC 9457, status and code from the one table.
  */
-#include "http/http_priv.h"
+#include "http/response_priv.h"
 #include "base/assert.h"
+#include "http/request_priv.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -31,9 +31,11 @@
  * The end. NOTIFY_COMPLETED comes exactly once for each request whose line was seen; `gone` is
  * called there and nowhere else.
  */
-#include "http/http_priv.h"
+#include "http/request_priv.h"
 #include "base/assert.h"
 #include "base/clock.h"
+#include "http/response_priv.h"
+#include "http/server_priv.h"
 
 #include <microhttpd.h>
 #include <stdio.h>

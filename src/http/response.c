@@ -2,10 +2,11 @@
  * A response while it is built, and its two ways out: as an MHD_Response, or as plain bytes for a
  * connection that ends.
  */
-#include "http/http_priv.h"
+#include "http/response_priv.h"
 #include "base/assert.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "http/server_priv.h"
 
 #include <errno.h>
 #include <inttypes.h>

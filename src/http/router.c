@@ -3,8 +3,12 @@
  * a literal segment first wins. The path is cut at raw slashes before anything is decoded, so an
  * escaped slash never makes a segment.
  */
-#include "http/http_priv.h"
+#include "http/router_priv.h"
 #include "base/assert.h"
+#include "base/buffer.h"
+#include "http/request_priv.h"
+#include "http/response.h"
+#include "http/server_priv.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -2,13 +2,14 @@
  * A body that many answers share: one MHD_Response, which libmicrohttpd counts references of
  * while answers run, and a count of ours for those who hold it.
  */
-#include "http/http_priv.h"
+#include "http/response_priv.h"
 #include "base/assert.h"
 #include "base/cleanup.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <microhttpd.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>

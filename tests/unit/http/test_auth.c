@@ -1,6 +1,7 @@
 #include "fixture.h"
 
 #include "base/hash.h"
+#include "http/request_priv.h"
 #include "metadata/api_keys.h"
 #include "metadata/metadata.h"
 
@@ -29,7 +30,7 @@ static enum ct_http_next tell(struct ct_http_request *request, void *context)
 {
 	struct ct_http_response *response = ct_http_response_new(200);
 	(void)context;
-	ct_http_response_header_u64(response, "X-Scopes", ct_http_scopes(request));
+	ct_http_response_header_u64(response, "X-Scopes", request->scopes);
 	ct_http_response_header(response, "X-Key", ct_http_key_id(request));
 	return ct_http_answer(request, response);
 }

@@ -1,5 +1,6 @@
 #include "fixture.h"
 #include "base/json.h"
+#include "http/request_priv.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -19,7 +20,7 @@ static enum ct_http_next tell(struct ct_http_request *request, void *context)
 	const char *row = context;
 	uint64_t number = 0;
 	ct_json_set_text(json, "row", row);
-	ct_json_set_text(json, "path", ct_http_path(request));
+	ct_json_set_text(json, "path", request->path);
 	if (strstr(row, "id") != NULL)
 		ct_json_set_text(json, "id", ct_http_parameter(request, "id"));
 	ct_json_set_text(json, "q", ct_http_query(request, "q"));
