@@ -78,22 +78,28 @@ static bool is_planned(const struct ct_worker_request *request, const struct ct_
 }
 
 /* RFC 9649 section 2.4: RIFF, the size, WEBP. */
-static bool is_webp(int fd)
+static int check_webp(int fd)
 {
 	char head[12];
-	return ct_file_pread_all(fd, head, sizeof(head), 0) == 0 && memcmp(head, "RIFF", 4) == 0 &&
-	       memcmp(head + 8, "WEBP", 4) == 0;
+	int r = ct_file_pread_all(fd, head, sizeof(head), 0);
+	if (r < 0)
+		return r == -ENODATA ? CT_ERROR_PEER_PROTOCOL : r;
+	bool is_webp = memcmp(head, "RIFF", 4) == 0 && memcmp(head + 8, "WEBP", 4) == 0;
+	return is_webp ? 0 : CT_ERROR_PEER_PROTOCOL;
 }
 
-/* Sealed first, looked at then: nothing can change it any more. */
-static bool seal(int fd, uint64_t size_bytes)
+/*
+ * Sealed first, looked at then: nothing can change it any more. A worker that still has the file
+ * mapped for writing makes the seal fail; what fails later is no fault of its own.
+ */
+static int seal(int fd, uint64_t size_bytes)
 {
 	struct stat status;
 	if (fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
-		return false;
-	if (fstat(fd, &status) < 0 || (uint64_t)status.st_size != size_bytes)
-		return false;
-	return is_webp(fd);
+		return CT_ERROR_PEER_PROTOCOL;
+	if (fstat(fd, &status) < 0)
+		return -errno;
+	return (uint64_t)status.st_size == size_bytes ? check_webp(fd) : CT_ERROR_PEER_PROTOCOL;
 }
 
 static bool has_digits(const char *text, const char *pattern)
@@ -262,8 +268,13 @@ int ct_answer_accept(const struct ct_worker_request *request, const struct ct_wo
 	    !is_exif(&reply->exif) || !is_text(reply->blurhash, sizeof(reply->blurhash)))
 		return nonsense(ret_message);
 	for (size_t i = 0; i < reply->print_count; i++) {
-		if (!seal(fds[i], reply->prints[i].size_bytes))
+		int r = seal(fds[i], reply->prints[i].size_bytes);
+		if (r == CT_ERROR_PEER_PROTOCOL)
 			return nonsense(ret_message);
+		if (r < 0) {
+			ct_message_set(ret_message, "%s", ct_error_text(r));
+			return r;
+		}
 	}
 	struct ct_developed developed = {
 		.width = reply->width,

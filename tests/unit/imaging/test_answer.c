@@ -3,6 +3,7 @@
 #include "calotype/error.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -134,6 +135,20 @@ Test(answer, print_that_is_still_mapped)
 	cr_assert_neq(map, MAP_FAILED);
 	assert_refused(answer, "mapped");
 	cr_assert_eq(munmap(map, PRINT_BYTES), 0);
+}
+
+/* Found by EIO at each system call of a job: it was held against the worker, and the job failed. */
+Test(answer, print_that_cannot_be_read_is_no_fault_of_the_worker)
+{
+	struct answer answer = honest();
+	struct ct_developed developed;
+	char path[32];
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", answer.fds[1]);
+	int write_only = open(path, O_WRONLY | O_CLOEXEC);
+	cr_assert_geq(write_only, 0);
+	cr_assert_eq(close(answer.fds[1]), 0);
+	answer.fds[1] = write_only;
+	cr_assert_eq(accept_answer(&answer, &developed), -EBADF);
 }
 
 Test(answer, reasons_are_passed_on_when_they_are_text)
