@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import pty
+import re
 import select
 import shutil
 import signal
@@ -67,6 +68,129 @@ class Cli(unittest.TestCase):
         self.assertEqual(by_file["photo.jpg"]["state"], "ready")
         self.assertEqual(by_file["bad.jpg"]["state"], "refused")
         self.assertEqual(by_file["bad.jpg"]["error"]["code"], "unsupported_type")
+
+    def json_of(self, done):
+        """The one object that a call has printed."""
+        lines = done.stdout.splitlines()
+        self.assertEqual(len(lines), 1, done)
+        return json.loads(lines[0])
+
+    def test_json_of_what_fails(self):
+        none = "0" * 32
+        for arguments, code, name, error in (
+                (["status", none], 1, "id", "not_found"),
+                (["get", none, "-o", self.folder / "x"], 1, "file", "not_found"),
+                (["get", none + none, "-o", self.folder / "x"], 1, "sha256", "not_found"),
+                (["get", none, "-o", self.folder], 1, "image", "not_found"),
+                (["get", "x", "-o", "y"], 2, "error", "usage"),
+                (["put"], 2, "error", "usage"),
+                (["frobnicate"], 2, "error", "usage"),
+                (["put", self.folder / "none.jpg"], 1, "file", "unreadable")):
+            found = self.json_of(self.run_client(*arguments, "--json", code=code))
+            self.assertIn(name, found)
+            self.assertEqual(found["error"]["code"], error, arguments)
+        # the problem is the one that the server sent
+        problem = self.json_of(self.run_client("status", none, "--json", code=1))["error"]
+        self.assertEqual((problem["status"], problem["type"]), (404, "urn:calotype:problem:not_found"))
+        self.assertIn(problem["request_id"], self.server.log_text())
+        listed = self.json_of(self.run_client("rm", none, "1" * 32, "--json", code=1))
+        self.assertEqual([f["id"] for f in listed["failed"]], [none, "1" * 32])
+        path = self.folder / "key"
+        found = self.json_of(self.run_client("ls", "-j", code=2, CALOTYPE_API_KEY_FILE=str(path)))
+        self.assertIn("CALOTYPE_API_KEY_FILE", found["error"]["detail"])
+
+    def test_json_of_get_that_goes_wrong_here(self):
+        made = self.server.upload(image("small.jpg"))
+        found = self.json_of(self.run_client("get", made["id"], "--json", "-o", "/dev/null", code=1))
+        self.assertEqual((found["image"], found["sha256"]), (made["id"], made["sha256"]))
+        self.assertEqual(found["error"]["code"], "local")
+        found = self.json_of(self.run_client("get", made["id"], "--json", "-o", self.folder / "x"))
+        self.assertEqual((found["size"], found["sha256"]), (made["size"], made["sha256"]))
+
+    def test_json_says_where_an_interrupt_stopped(self):
+        (self.folder / "a.jpg").write_bytes(image("small.jpg"))
+        (self.folder / "z.jpg").write_bytes(image("small.jpg"))
+        size = len(image("photo.jpg"))
+        for sig in (signal.SIGTERM, signal.SIGINT):
+            client = subprocess.Popen(
+                [str(harness.CLIENT), "put", "--json", "--limit-rate", str(size // 3),
+                 str(self.photo), str(self.folder / "z.jpg")],
+                env=self.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            time.sleep(1)
+            client.send_signal(sig)
+            out, err = client.communicate(timeout=20)
+            self.assertEqual(client.returncode, 130, (out, err))
+            first, second = [json.loads(line) for line in out.splitlines()]
+            self.assertEqual([first["file"], second["file"]],
+                             [str(self.photo), str(self.folder / "z.jpg")])
+            for line in (first, second):
+                self.assertEqual((line["state"], line["error"]["code"]), ("interrupted",) * 2)
+            self.assertEqual(first["size"], size)
+            self.assertTrue(0 < first["sent"] < size, first)
+            self.assertNotIn("sent", second)
+        done = self.run_client("put", "--json", self.photo, self.folder / "z.jpg")
+        self.assertEqual([json.loads(l)["state"] for l in done.stdout.splitlines()], ["ready"] * 2)
+
+    def test_json_of_jobs_that_are_still_waited_for(self):
+        self.server.stop()
+        self.server.flags = ("--workers", "1")
+        self.server.start()
+        self.env["CALOTYPE_URL"] = self.server.url
+        for i in range(4):
+            (self.folder / f"{i}.jpg").write_bytes(image("photo.jpg") + bytes([i]))
+        client = subprocess.Popen([str(harness.CLIENT), "put", "--json",
+                                   *(str(self.folder / f"{i}.jpg") for i in range(4))],
+                                  env=self.env, stdout=subprocess.PIPE, text=True)
+        end = time.monotonic() + 20 * harness.SLOW
+        while len(self.server.get("/jobs").json()["items"]) < 4 and time.monotonic() < end:
+            time.sleep(0.02)
+        client.send_signal(signal.SIGTERM)
+        out, _ = client.communicate(timeout=20)
+        lines = [json.loads(line) for line in out.splitlines()]
+        self.assertEqual(sorted(pathlib.Path(l["file"]).name for l in lines),
+                         [f"{i}.jpg" for i in range(4)])
+        cut = [l for l in lines if l["state"] == "interrupted"]
+        self.assertTrue(cut, lines)
+        self.assertEqual(client.returncode, 130)
+        for line in cut:
+            self.assertEqual(self.server.get(f'/jobs/{line["job"]}').status, 200)
+
+    def test_no_wait(self):
+        self.server.stop()
+        self.server.flags = ("--workers", "1")
+        self.server.start()
+        self.env["CALOTYPE_URL"] = self.server.url
+        small = self.folder / "small.jpg"
+        small.write_bytes(image("small.jpg"))
+        found = self.json_of(self.run_client("put", "--no-wait", "--json", small))
+        asked = [l for l in self.server.log_text().splitlines() if "GET" in l and "/jobs/" in l]
+        self.assertEqual(asked, [])
+        self.assertEqual(found["state"], "uploaded")
+        self.assertNotIn("image", found)
+        self.assertEqual(self.server.wait_job(found["job"])["state"], "succeeded")
+        self.assertIn("job=", self.run_client("put", "--no-wait", small).stdout)
+
+    def test_chunk_size(self):
+        data = image("small.jpg")
+        self.photo.write_bytes(data)
+        chunk = len(data) // 4 + 1
+        self.run_client("put", "--chunk-size", chunk, self.photo)
+        made = self.server.get("/images").json()["items"]
+        self.assertEqual([i["sha256"] for i in made], [hashlib.sha256(data).hexdigest()])
+        patches = [l for l in self.server.log_text().splitlines() if "PATCH" in l]
+        self.assertEqual(len(patches), 4, patches)
+        self.run_client("put", "--chunk-size", "0", self.photo, code=2)
+        self.run_client("put", "--chunk-size", "big", self.photo, code=2)
+        self.run_client("ls", "--chunk-size", "1M", code=2)
+
+    def test_help_and_man_page_know_every_option(self):
+        page = (harness.ROOT / "tools/calotype.1").read_text().replace("\\-", "-")
+        for command in ("put", "status", "get", "ls", "rm"):
+            text = self.run_client(command, "--help").stdout
+            self.assertTrue(text.startswith(f"usage: calotype {command}"), text)
+            self.assertIn(f".Ss {command}\n", page)
+            for option in re.findall(r"^  (?:-., )?--([a-z-]+)", text, re.M):
+                self.assertIn(f"Fl -{option}", page, option)
 
     def test_folder(self):
         album = self.folder / "album"

@@ -47,10 +47,24 @@ enum ct_exit ct_cli_print_json(struct ct_cli *cli, const struct ct_json *json)
 
 struct ct_json *ct_cli_failure_to_json(const struct ct_failure *failure)
 {
-	struct ct_json *json = ct_json_object();
+	struct ct_json *json = NULL;
+	if (failure->problem[0] != '\0' &&
+	    ct_json_parse(ct_slice_from_string(failure->problem), &json) == 0)
+		return json;
+	json = ct_json_object();
 	ct_json_set_text(json, "code", failure->code);
 	ct_json_set_text(json, "detail", failure->detail);
 	return json;
+}
+
+enum ct_exit ct_cli_print_failure(
+    struct ct_cli *cli, struct ct_json *document, const struct ct_failure *failure)
+{
+	ct_cleanup(ct_cli_json_cleanup) struct ct_json *owned = document;
+	if (!cli->options->json)
+		return CT_EXIT_OK;
+	ct_json_set(owned, "error", ct_cli_failure_to_json(failure));
+	return ct_cli_print_json(cli, owned);
 }
 
 char *ct_cli_escape(const char *text)

@@ -36,8 +36,12 @@ enum ct_exit ct_cli_print_json(struct ct_cli *cli, const struct ct_json *json);
 /* One line from a buffer that may have latched an error. */
 enum ct_exit ct_cli_print_text(struct ct_cli *cli, const struct ct_buffer *text);
 
-/* {"code","detail"} */
+/* The problem as it was received; without one {"code","detail"}. */
 struct ct_json *ct_cli_failure_to_json(const struct ct_failure *failure);
+
+/* With --json, prints `document` (taken over) with the failure as its "error"; else nothing. */
+enum ct_exit ct_cli_print_failure(
+    struct ct_cli *cli, struct ct_json *document, const struct ct_failure *failure);
 
 /* A malloc'd escaped copy; NULL without memory. */
 char *ct_cli_escape(const char *text);

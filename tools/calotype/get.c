@@ -34,6 +34,7 @@ struct get {
 	char sha256[CT_DIGEST_HEX_CHARS + 1];
 	struct ct_digest digest;
 	struct ct_retry retry;
+	struct ct_failure failure; /* why it ends */
 
 	/* Of the request that runs. */
 	uint64_t offset;
@@ -50,6 +51,8 @@ static void get_done(struct get *get)
 
 static enum ct_exit complain(struct get *get, const char *why)
 {
+	get->failure = (struct ct_failure){ .verdict = CT_VERDICT_LOCAL, .code = "local" };
+	(void)snprintf(get->failure.detail, sizeof(get->failure.detail), "%s", why); /* or cut */
 	ct_screen_complain(&get->cli->screen, "%s: %s", get->name, why);
 	return CT_EXIT_FAILED;
 }
@@ -60,7 +63,8 @@ static enum ct_exit after_failure(struct get *get)
 	const struct ct_failure *failure = ct_server_failure(get->cli->server);
 	enum ct_exit code = ct_retry_wait(&get->retry, failure, &get->cli->screen, get->name);
 	if (code != CT_EXIT_OK && code != CT_EXIT_INTERRUPTED)
-		(void)complain(get, failure->detail); /* `code` says more */
+		ct_screen_complain(&get->cli->screen, "%s: %s", get->name, failure->detail);
+	get->failure = *failure;
 	return code;
 }
 
@@ -69,6 +73,9 @@ static enum ct_exit resolve(struct get *get)
 {
 	const char *what = get->cli->options->arguments[0];
 	struct ct_slice text = ct_slice_from_string(what);
+	/* For what is said of it: an id is shorter than a digest. */
+	if (ct_id_is_valid(text) && ct_slice_copy(text, get->image, sizeof(get->image)) < 0)
+		return complain(get, "not an id");
 	if (ct_digest_from_hex(text.data, text.length, &get->digest) == 0) {
 		ct_digest_to_hex(&get->digest, get->sha256);
 		return CT_EXIT_OK;
@@ -84,8 +91,6 @@ static enum ct_exit resolve(struct get *get)
 	if (ct_digest_from_hex(sha256.data, sha256.length, &get->digest) < 0)
 		return complain(get, "the server tells no SHA-256 of this image");
 	ct_digest_to_hex(&get->digest, get->sha256);
-	if (ct_slice_copy(text, get->image, sizeof(get->image)) < 0)
-		return complain(get, "not an id");
 	return CT_EXIT_OK;
 }
 
@@ -256,6 +261,29 @@ static enum ct_exit verify(struct get *get, bool *ret_is_it, uint64_t *ret_size)
 	return CT_EXIT_OK;
 }
 
+/* What is known of it, for programs. */
+static struct ct_json *to_json(const struct get *get)
+{
+	bool utf8 = ct_slice_is_utf8(ct_slice_from_string(get->output));
+	struct ct_json *document = ct_json_object();
+	ct_json_set_text(document, "file", utf8 ? get->output : get->name);
+	if (get->image[0] != '\0')
+		ct_json_set_text(document, "image", get->image);
+	if (get->sha256[0] != '\0')
+		ct_json_set_text(document, "sha256", get->sha256);
+	return document;
+}
+
+/* How far it came, so that a program can tell whether the next call has much to do. */
+static enum ct_exit report_failure(struct get *get)
+{
+	uint64_t size = 0;
+	struct ct_json *document = to_json(get);
+	if (get->fd >= 0 && part_size(get, &size) == 0)
+		ct_json_set_number(document, "received", (int64_t)size);
+	return ct_cli_print_failure(get->cli, document, &get->failure);
+}
+
 static enum ct_exit report(struct get *get, uint64_t size)
 {
 	char text[CT_FORMAT_BYTES_CHARS + 1];
@@ -268,12 +296,7 @@ static enum ct_exit report(struct get *get, uint64_t size)
 		ct_buffer_printf(&line, "%s %s sha256=%s", get->name, text, get->sha256);
 		return ct_cli_print_text(get->cli, &line);
 	}
-	bool utf8 = ct_slice_is_utf8(ct_slice_from_string(get->output));
-	document = ct_json_object();
-	ct_json_set_text(document, "file", utf8 ? get->output : get->name);
-	if (get->image[0] != '\0')
-		ct_json_set_text(document, "image", get->image);
-	ct_json_set_text(document, "sha256", get->sha256);
+	document = to_json(get);
 	ct_json_set_number(document, "size", (int64_t)size);
 	return ct_cli_print_json(get->cli, document);
 }
@@ -327,8 +350,10 @@ enum ct_exit ct_get(struct ct_cli *cli)
 	if (code == CT_EXIT_OK)
 		code = download(&get);
 	ct_screen_clear(&cli->screen);
-	if (code != CT_EXIT_OK)
+	if (code != CT_EXIT_OK) {
+		code = ct_exit_worse(code, report_failure(&get));
 		drop_empty_part(&get);
+	}
 	ct_cli_tell_how_to_continue(cli, code);
 	return code;
 }

@@ -18,7 +18,11 @@ static const char *const texts[CT_COMMAND_COUNT] = {
 	    "  rm ID...                delete images\n"
 	    "\n" COMMON "  -V, --version       the version\n"
 	    "\n"
-	    "\"calotype COMMAND --help\" tells more.\n"
+	    "\"calotype COMMAND --help\" tells more. With --json standard output gets one object "
+	    "a\n"
+	    "call (put: a line for each file), also when it fails: then with \"error\", the "
+	    "problem\n"
+	    "as the server sent it, or {\"code\",\"detail\"}.\n"
 	    "\n"
 	    "The API key is taken from CALOTYPE_API_KEY, or from the first line of the file that\n"
 	    "CALOTYPE_API_KEY_FILE names.\n"
@@ -40,20 +44,28 @@ static const char *const texts[CT_COMMAND_COUNT] = {
 	    "  "
 	    "{\"file\",\"state\",\"job\",\"image\",\"sha256\",\"width\",\"height\",\"type\","
 	    "\"size\",\"url\"}\n"
-	    "and \"error\" {\"code\",\"detail\"} when it failed. state is ready, uploaded (with\n"
-	    "--no-wait), failed, refused, unreachable or interrupted.\n",
+	    "as far as they are known, and \"error\" when it failed. state is ready, uploaded "
+	    "(with\n"
+	    "--no-wait), failed, refused, unreachable or interrupted; with the last two \"sent\" "
+	    "says\n"
+	    "how many bytes had gone out of \"size\". Files that were not begun have a line, "
+	    "too.\n",
 	[CT_COMMAND_STATUS] =
 	    "usage: calotype status [OPTIONS] JOB\n"
 	    "\n"
 	    "Shows a job. The exit status is 1 when it has failed or was canceled.\n"
-	    "\n" COMMON,
+	    "\n" COMMON "\n"
+	    "With --json the job, or {\"id\",\"error\"} when it could not be had.\n",
 	[CT_COMMAND_GET] =
 	    "usage: calotype get [OPTIONS] ID|SHA256 -o FILE\n"
 	    "\n"
 	    "Downloads the original of an image, or a blob by its SHA-256, into FILE.part, checks\n"
 	    "its SHA-256 and then renames it. A FILE.part that was cut off is continued.\n"
 	    "\n"
-	    "  -o, --output FILE   where to\n" COMMON,
+	    "  -o, --output FILE   where to\n" COMMON "\n"
+	    "With --json {\"file\",\"image\",\"sha256\",\"size\"}, or instead of \"size\" "
+	    "\"received\", the\n"
+	    "bytes that are in FILE.part, and \"error\".\n",
 	[CT_COMMAND_LIST] = "usage: calotype ls [OPTIONS]\n"
 			    "\n"
 			    "Lists images, newest first.\n"

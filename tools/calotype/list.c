@@ -3,6 +3,7 @@
  */
 #include "commands.h"
 
+#include "calotype/error.h"
 #include "format.h"
 #include "retry.h"
 #include <stdio.h>
@@ -142,6 +143,8 @@ static enum ct_exit print_pages(struct list *list)
 		/* A server that sends the same page for ever would keep us so. */
 		if (strcmp(query, next) == 0) {
 			ct_screen_complain(&list->cli->screen, "the list has no end");
+			(void)ct_server_fail(list->cli->server, CT_VERDICT_REFUSED,
+			    CT_ERROR_PEER_PROTOCOL, "the list has no end"); /* is told below */
 			return CT_EXIT_FAILED;
 		}
 		memcpy(query, next, sizeof(query));

@@ -28,9 +28,29 @@ static enum ct_exit run_command(struct ct_cli *cli)
 	return CT_EXIT_USAGE;
 }
 
+static bool wants_json;
+
+/* With --json, standard output gets an object also when nothing could be begun. */
+static void print_error(enum ct_exit code, const char *what, const char *why)
+{
+	ct_cleanup(ct_cli_json_cleanup) struct ct_json *document = ct_json_object();
+	struct ct_json *error = ct_json_object();
+	char detail[CT_SERVER_DETAIL_MAX + 1];
+	(void)snprintf(detail, sizeof(detail), "%s%s%s", what, why != NULL ? ": " : "",
+	    why != NULL ? why : ""); /* or cut */
+	ct_json_set_text(error, "code", code == CT_EXIT_USAGE ? "usage" : "local");
+	ct_json_set_text(error, "detail", detail);
+	ct_json_set(document, "error", error);
+	ct_cleanup(ct_free_pointer) char *text = ct_json_to_text(document);
+	if (text != NULL)
+		(void)puts(text); /* see main() */
+}
+
 /* There is nowhere but standard error to complain to. */
 static enum ct_exit fail(enum ct_exit code, const char *what, const char *why)
 {
+	if (wants_json)
+		print_error(code, what, why);
 	(void)fprintf(
 	    stderr, "calotype: %s%s%s\n", what, why != NULL ? ": " : "", why != NULL ? why : "");
 	return code;
@@ -74,6 +94,9 @@ int main(int argc, char **argv)
 	ct_cleanup(ct_options_done) struct ct_options options = { .arguments = NULL };
 	char error[CT_OPTIONS_ERROR_CHARS + 1];
 
+	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+		wants_json =
+		    wants_json || strcmp(argv[i], "--json") == 0 || strcmp(argv[i], "-j") == 0;
 	/* Only the width of characters is asked of the locale; without it each counts as one. */
 	(void)setlocale(LC_CTYPE, "C.UTF-8");
 	int r = ct_options_parse(argc, argv, getenv("CALOTYPE_URL"), &options, error);

@@ -108,6 +108,8 @@ static void read_problem(const struct ct_json *job, struct ct_failure *failure)
 	    escaped_code != NULL ? escaped_code : "failed");
 	(void)snprintf(failure->detail, sizeof(failure->detail), "%s",
 	    escaped != NULL ? escaped : "the job has failed");
+	if (error != NULL)
+		ct_failure_set_problem(failure, error);
 }
 
 static enum ct_exit report_end(
@@ -162,6 +164,21 @@ static enum ct_exit give_up(struct ct_pending *pending, size_t index, enum ct_ex
 	take_out(pending, index);
 	pending->worst = ct_exit_worse(pending->worst, ct_exit_worse(reason, code));
 	return CT_EXIT_OK;
+}
+
+void ct_pending_abandon(
+    struct ct_pending *pending, const char *state, const struct ct_failure *failure)
+{
+	for (size_t i = 0; i < pending->count; i++) {
+		struct ct_report report = {
+			.path = pending->jobs[i].path,
+			.state = state,
+			.job = pending->jobs[i].id,
+			.failure = failure,
+		};
+		pending->worst =
+		    ct_exit_worse(pending->worst, ct_report_file(pending->cli, &report));
+	}
 }
 
 static void schedule(struct ct_pending_job *job, int64_t retry_after_ms)

@@ -33,6 +33,10 @@ enum ct_exit ct_pending_poll(struct ct_pending *pending, size_t most);
 /* Until all have ended. */
 enum ct_exit ct_pending_wait(struct ct_pending *pending);
 
+/* Reports those that are still waited for: `state` says why that has ended. */
+void ct_pending_abandon(
+    struct ct_pending *pending, const char *state, const struct ct_failure *failure);
+
 /* Live lines of at most `most` of them; how many were made. Each ends with ct_buffer_done(). */
 size_t ct_pending_draw(const struct ct_pending *pending, size_t most, struct ct_buffer *ret_lines);
 

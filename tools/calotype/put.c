@@ -166,9 +166,34 @@ static enum ct_exit put_file(struct put *put, const char *path)
 	if (code == CT_EXIT_OK)
 		return after_upload(put, path, &outcome);
 	/* For people, an interrupt is told once, at the end. */
-	if (code != CT_EXIT_INTERRUPTED || put->cli->options->json)
-		report_failure(put, path, failure_state(code, &outcome.failure), &outcome.failure);
+	if (code == CT_EXIT_INTERRUPTED && !put->cli->options->json)
+		return code;
+	struct ct_report report = {
+		.path = path,
+		.state = failure_state(code, &outcome.failure),
+		.failure = &outcome.failure,
+		.was_begun = outcome.was_begun && ct_exit_is_end(code),
+		.sent_bytes = outcome.sent_bytes,
+		.size_bytes = outcome.size_bytes,
+	};
+	put->worst = ct_exit_worse(put->worst, ct_report_file(put->cli, &report));
 	return code;
+}
+
+/* A program is told of each file; people are told once. */
+static void report_rest(struct put *put, size_t first, enum ct_exit code)
+{
+	struct ct_failure failure = *ct_server_failure(put->cli->server);
+	if (!put->cli->options->json)
+		return;
+	if (code == CT_EXIT_INTERRUPTED)
+		failure = (struct ct_failure){ .verdict = CT_VERDICT_INTERRUPTED,
+			.code = "interrupted",
+			.detail = "interrupted" };
+	const char *state = failure_state(code, &failure);
+	ct_pending_abandon(&put->pending, state, &failure);
+	for (size_t i = first; i < put->walk.count; i++)
+		report_failure(put, put->walk.paths[i], state, &failure);
 }
 
 static void find_state_folder(struct put *put)
@@ -188,13 +213,17 @@ static enum ct_exit find_files(struct put *put)
 	const struct ct_options *options = put->cli->options;
 	for (size_t i = 0; i < options->argument_count; i++) {
 		int r = ct_walk_add(&put->walk, options->arguments[i]);
+		if (r >= 0)
+			continue;
+		struct ct_failure failure = { .verdict = CT_VERDICT_LOCAL, .code = "local" };
 		if (r == -E2BIG)
-			ct_screen_complain(
-			    &put->cli->screen, "more than %d files at once", CT_WALK_MAX_FILES);
-		else if (r < 0)
-			ct_screen_complain(&put->cli->screen, "%s", strerror(-r));
-		if (r < 0)
-			return CT_EXIT_USAGE;
+			(void)snprintf(failure.detail, sizeof(failure.detail),
+			    "more than %d files at once", CT_WALK_MAX_FILES); /* it fits */
+		else
+			(void)snprintf(failure.detail, sizeof(failure.detail), "%s", strerror(-r));
+		ct_screen_complain(&put->cli->screen, "%s", failure.detail);
+		return ct_exit_worse(
+		    CT_EXIT_USAGE, ct_cli_print_failure(put->cli, ct_json_object(), &failure));
 	}
 	return CT_EXIT_OK;
 }
@@ -202,13 +231,16 @@ static enum ct_exit find_files(struct put *put)
 static enum ct_exit put_files(struct put *put)
 {
 	enum ct_exit code = CT_EXIT_OK;
-	for (size_t i = 0; i < put->walk.count && !ct_exit_is_end(code); i++) {
-		code = put_file(put, put->walk.paths[i]);
+	size_t i = 0;
+	while (i < put->walk.count && !ct_exit_is_end(code)) {
+		code = put_file(put, put->walk.paths[i++]);
 		put->worst = ct_exit_worse(put->worst, code);
 	}
 	if (!ct_exit_is_end(code))
 		code = ct_pending_wait(&put->pending);
 	ct_screen_clear(&put->cli->screen);
+	if (ct_exit_is_end(code))
+		report_rest(put, i, code);
 	put->worst = ct_exit_worse(put->worst, code);
 	return ct_exit_worse(put->worst, put->pending.worst);
 }

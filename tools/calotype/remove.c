@@ -32,7 +32,6 @@ static void note_failed(struct ct_cli *cli, struct ct_json *failed, const char *
 {
 	const struct ct_failure *failure = ct_server_failure(cli->server);
 	struct ct_json *entry = ct_json_object();
-	ct_screen_complain(&cli->screen, "%s: %s", id, failure->detail);
 	ct_json_set_text(entry, "id", id);
 	ct_json_set(entry, "error", ct_cli_failure_to_json(failure));
 	ct_json_append(failed, entry);
@@ -45,13 +44,17 @@ enum ct_exit ct_remove(struct ct_cli *cli)
 	struct ct_json *failed = ct_json_array();
 	enum ct_exit worst = CT_EXIT_OK;
 
-	for (size_t i = 0; i < cli->options->argument_count && !ct_exit_is_end(worst); i++) {
+	for (size_t i = 0; i < cli->options->argument_count; i++) {
 		const char *id = cli->options->arguments[i];
-		enum ct_exit code = remove_one(cli, id);
+		/* After a failure that the next would meet, too, the rest shares it. */
+		enum ct_exit code = ct_exit_is_end(worst) ? worst : remove_one(cli, id);
 		if (code == CT_EXIT_OK)
 			note_removed(cli, removed, id);
 		else
 			note_failed(cli, failed, id);
+		if (code != CT_EXIT_OK && !ct_exit_is_end(worst))
+			ct_screen_complain(
+			    &cli->screen, "%s: %s", id, ct_server_failure(cli->server)->detail);
 		worst = ct_exit_worse(worst, code);
 	}
 	ct_json_set(document, "removed", removed);

@@ -96,6 +96,10 @@ static enum ct_exit print_for_programs(struct ct_cli *cli, const struct ct_repor
 		copy_number(line, report->image, "size");
 		copy_text(line, "url", report->image, "url");
 	}
+	if (report->was_begun) {
+		ct_json_set_number(line, "sent", (int64_t)report->sent_bytes);
+		ct_json_set_number(line, "size", (int64_t)report->size_bytes);
+	}
 	if (report->failure != NULL)
 		ct_json_set(line, "error", ct_cli_failure_to_json(report->failure));
 	return ct_cli_print_json(cli, line);

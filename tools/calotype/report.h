@@ -13,6 +13,8 @@ struct ct_report {
 	const char *job;
 	const struct ct_json *image; /* with absolute addresses */
 	const struct ct_failure *failure;
+	bool was_begun; /* then how much of it was sent: */
+	uint64_t sent_bytes, size_bytes;
 };
 
 enum ct_exit ct_report_file(struct ct_cli *cli, const struct ct_report *report);

@@ -160,6 +160,15 @@ static void describe_status(struct ct_failure *failure)
 	    "the server answered with status %d", failure->status);
 }
 
+void ct_failure_set_problem(struct ct_failure *failure, const struct ct_json *problem)
+{
+	ct_cleanup(ct_buffer_done) struct ct_buffer text;
+	ct_buffer_init(&text, CT_SERVER_PROBLEM_MAX);
+	/* One that can't be kept is told by its code and detail. */
+	if (ct_json_print(problem, &text) == 0 && text.data[0] == '{')
+		(void)snprintf(failure->problem, sizeof(failure->problem), "%s", text.data);
+}
+
 static int fail_status(struct ct_server *server, const struct ct_http_result *result)
 {
 	struct ct_failure *failure = &server->failure;
@@ -182,6 +191,8 @@ static int fail_status(struct ct_server *server, const struct ct_http_result *re
 			set_code(failure, code);
 		if (detail != NULL)
 			set_detail(failure, detail);
+		if (code != NULL)
+			ct_failure_set_problem(failure, problem);
 	}
 	failure->error = ct_error_from_code(failure->code);
 	return failure->error;

@@ -19,6 +19,7 @@ struct ct_server;
 #define CT_SERVER_DETAIL_MAX 511
 #define CT_SERVER_CODE_MAX 63
 #define CT_SERVER_NEXT_MAX 1023
+#define CT_SERVER_PROBLEM_MAX 4095
 
 /* What a failed call means for the caller. */
 enum ct_verdict {
@@ -37,6 +38,9 @@ struct ct_failure {
 	int64_t retry_after_ms; /* 0: not told */
 	char code[CT_SERVER_CODE_MAX + 1];
 	char detail[CT_SERVER_DETAIL_MAX + 1]; /* escaped */
+	/* The problem (RFC 9457) as the server sent it, JSON; "": there was none, or a longer one.
+	 */
+	char problem[CT_SERVER_PROBLEM_MAX + 1];
 };
 
 /* The key from CALOTYPE_API_KEY, or the file that CALOTYPE_API_KEY_FILE names. `*ret_key` is NULL
@@ -49,6 +53,9 @@ const char *ct_server_url(const struct ct_server *server);
 
 /* Of the last call that failed; borrowed until the next call. */
 const struct ct_failure *ct_server_failure(const struct ct_server *server);
+
+/* Keeps the problem, if it is a JSON object that is not too long. */
+void ct_failure_set_problem(struct ct_failure *failure, const struct ct_json *problem);
 
 /* The caller's own verdict on an answer, as if the call had failed; returns `error`. */
 int ct_server_fail(

@@ -79,8 +79,10 @@ enum ct_exit ct_status(struct ct_cli *cli)
 		const struct ct_failure *failure = ct_server_failure(cli->server);
 		enum ct_exit code = ct_retry_wait(&retry, failure, &cli->screen, id);
 		if (code != CT_EXIT_OK) {
+			struct ct_json *document = ct_json_object();
+			ct_json_set_text(document, "id", id);
 			ct_screen_complain(&cli->screen, "%s: %s", id, failure->detail);
-			return code;
+			return ct_exit_worse(code, ct_cli_print_failure(cli, document, failure));
 		}
 	}
 }

@@ -37,6 +37,7 @@ struct upload {
 	bool unsure;	/* its offset must be asked for */
 	bool inherited; /* from the state file; not yet found by the server */
 	uint64_t best_offset;
+	uint64_t sent_bytes; /* from the start of the file on; the server may have fewer */
 	struct ct_retry retry;
 
 	/* Of the request that runs. */
@@ -103,7 +104,8 @@ static void draw(struct upload *upload, uint64_t done)
 static void show_sent(void *arg, uint64_t sent_bytes)
 {
 	struct upload *upload = arg;
-	draw(upload, upload->status.offset + sent_bytes);
+	upload->sent_bytes = upload->status.offset + sent_bytes;
+	draw(upload, upload->sent_bytes);
 }
 
 /* Takes over what the server says of the upload. */
@@ -116,6 +118,7 @@ static int accept_status(struct upload *upload, const struct ct_upload_status *s
 	upload->exists = true;
 	upload->unsure = false;
 	upload->inherited = false;
+	upload->sent_bytes = status->offset;
 	if (status->offset > upload->best_offset) {
 		upload->best_offset = status->offset;
 		upload->retry.failures = 0;
@@ -373,6 +376,9 @@ enum ct_exit ct_upload_file(struct ct_cli *cli, const struct ct_upload_options *
 
 	bool inherited = upload.inherited;
 	enum ct_exit code = run(&upload, ret_outcome);
+	ret_outcome->was_begun = upload.exists;
+	ret_outcome->sent_bytes = upload.sent_bytes;
+	ret_outcome->size_bytes = upload.file.size_bytes;
 	ret_outcome->was_complete = inherited && code == CT_EXIT_OK && upload.rate.at_ms == 0;
 	if (upload.state == NULL)
 		return code;

@@ -24,6 +24,8 @@ struct ct_upload_outcome {
 	/* Of the state that is kept until the job has ended; "" when there is none. */
 	char state_name[CT_DIGEST_HEX_CHARS + 1];
 	bool was_complete; /* all was there before this process began */
+	bool was_begun;	   /* then how far it came: */
+	uint64_t sent_bytes, size_bytes;
 	struct ct_failure failure;
 };
 
