@@ -2,12 +2,11 @@
 
 #include "base/assert.h"
 #include "base/text.h"
+#include "uploads/parameters.h"
 
 #include <errno.h>
 #include <stdbool.h>
 #include <string.h>
-
-#define MAX_PARAMETERS 16
 
 /* Decodes one character of what is known to be UTF-8. */
 static uint32_t next_character(struct ct_slice text, size_t at, size_t *ret_bytes)
@@ -82,52 +81,6 @@ int ct_filename_clean(struct ct_slice name, char ret_name[CT_FILENAME_MAX + 1])
 
 /* ---- Content-Disposition ---- */
 
-/* Cuts the piece before the next ';' that is outside of quotes. */
-static struct ct_slice cut_parameter(struct ct_slice *rest)
-{
-	struct ct_slice piece = *rest;
-	bool quoted = false;
-
-	for (size_t i = 0; i < rest->length; i++) {
-		char c = rest->data[i];
-		if (quoted && c == '\\') {
-			i++;
-		} else if (c == '"') {
-			quoted = !quoted;
-		} else if (c == ';' && !quoted) {
-			piece.length = i;
-			rest->data += i + 1;
-			rest->length -= i + 1;
-			return piece;
-		}
-	}
-	*rest = CT_SLICE_ABSENT;
-	return piece;
-}
-
-/* quoted-string of RFC 9110 section 5.6.4, or a bare token. */
-static int unquote(struct ct_slice value, char *ret_text, size_t capacity)
-{
-	size_t length = 0;
-
-	if (value.length == 0 || value.data[0] != '"')
-		return ct_slice_copy(value, ret_text, capacity);
-	if (value.length < 2 || value.data[value.length - 1] != '"')
-		return -EINVAL;
-	for (size_t i = 1; i + 1 < value.length; i++) {
-		char c = value.data[i];
-		if (c == '\\' && i + 2 < value.length)
-			c = value.data[++i];
-		if (c == '\0')
-			return -EINVAL;
-		if (length + 1 >= capacity)
-			return -ENAMETOOLONG;
-		ret_text[length++] = c;
-	}
-	ret_text[length] = '\0';
-	return 0;
-}
-
 /* RFC 8187 section 3.2: charset ' language ' percent-encoded. */
 static int decode_extended(struct ct_slice value, char *ret_text, size_t capacity)
 {
@@ -143,31 +96,70 @@ static int decode_extended(struct ct_slice value, char *ret_text, size_t capacit
 	return ct_percent_decode(rest, CT_PERCENT_PATH, ret_text, capacity, &length);
 }
 
-int ct_filename_from_disposition(struct ct_slice header, char ret_name[CT_FILENAME_MAX + 1])
+#define MAX_TEXT (4 * CT_FILENAME_MAX) /* escapes and folders, which cleaning takes off */
+
+struct names {
+	bool is_plain, is_extended; /* which were there */
+	char text[MAX_TEXT];	    /* of the better one */
+};
+
+static int take_parameter(
+    const struct ct_parameter *parameter, enum ct_quoting quoting, struct names *names)
 {
-	char text[4 * CT_FILENAME_MAX] = "";
-	struct ct_slice rest = header;
-	bool extended = false;
+	bool is_extended = ct_slice_equal_ignore_case(parameter->name, "filename*");
+	bool *is_there = is_extended ? &names->is_extended : &names->is_plain;
 
-	(void)cut_parameter(&rest); /* inline, attachment, form-data: all the same here */
-	for (int count = 0; rest.data != NULL; count++) {
-		if (count == MAX_PARAMETERS)
-			return -EINVAL;
-		struct ct_slice value = cut_parameter(&rest);
-		struct ct_slice name = ct_slice_trim(ct_slice_cut(&value, '='));
-		int r = 0;
+	if (!is_extended && !ct_slice_equal_ignore_case(parameter->name, "filename"))
+		return 0;
+	if (parameter->value.data == NULL || *is_there)
+		return -EINVAL;
+	*is_there = true;
+	if (is_extended)
+		return decode_extended(parameter->value, names->text, sizeof(names->text));
+	return names->is_extended
+		   ? 0
+		   : ct_parameter_text(parameter, quoting, names->text, sizeof(names->text));
+}
 
-		value = ct_slice_trim(value);
-		if (value.data == NULL)
-			continue;
-		if (ct_slice_equal_ignore_case(name, "filename*")) {
-			r = decode_extended(value, text, sizeof(text));
-			extended = true;
-		} else if (ct_slice_equal_ignore_case(name, "filename") && !extended) {
-			r = unquote(value, text, sizeof(text));
-		}
+static int take_all(
+    struct ct_parameters *parameters, enum ct_quoting quoting, struct names *ret_names)
+{
+	struct ct_parameter parameter;
+	int r;
+
+	*ret_names = (struct names){ 0 };
+	while ((r = ct_parameters_next(parameters, &parameter)) > 0) {
+		r = take_parameter(&parameter, quoting, ret_names);
 		if (r < 0)
 			return r;
 	}
-	return ct_filename_clean(ct_slice_from_string(text), ret_name);
+	return r;
+}
+
+int ct_filename_from_disposition(struct ct_slice header, char ret_name[CT_FILENAME_MAX + 1])
+{
+	struct ct_parameters parameters;
+	struct names names;
+
+	/* inline, attachment: all the same here */
+	ct_parameters_begin(&parameters, header);
+	int r = take_all(&parameters, CT_QUOTING_HTTP, &names);
+	return r < 0 ? r : ct_filename_clean(ct_slice_from_string(names.text), ret_name);
+}
+
+int ct_filename_from_form(
+    struct ct_slice disposition, char ret_name[CT_FILENAME_MAX + 1], bool *ret_is_file)
+{
+	struct ct_parameters parameters;
+	struct names names;
+
+	ct_parameters_begin(&parameters, disposition);
+	if (!ct_slice_equal_ignore_case(parameters.kind, "form-data"))
+		return -EINVAL;
+	int r = take_all(&parameters, CT_QUOTING_FORM, &names);
+	if (r == 0)
+		r = ct_filename_clean(ct_slice_from_string(names.text), ret_name);
+	if (r == 0)
+		*ret_is_file = names.is_plain || names.is_extended;
+	return r;
 }
