@@ -1,9 +1,11 @@
 /*
  * Whole uploads: the raw body is the file. Nothing of a broken one is left, so there is nothing to
- * save when the connection ends early; its row is written by the last transaction only.
+ * save when the connection ends early; its row is written by the last transaction only. A form's
+ * body is passed on to form.c.
  */
 #include "uploads/answer.h"
 #include "uploads/filename.h"
+#include "uploads/form.h"
 
 #include "base/assert.h"
 #include "jobs/jobs.h"
@@ -18,7 +20,8 @@ struct whole {
 	struct ct_uploads *uploads;	 /* set once */
 	struct ct_http_request *request; /* set once */
 	uint64_t length_bytes;		 /* set once: of the body, or unknown */
-	struct ct_session *session;	 /* NULL: ended */
+	struct ct_session *session;	 /* NULL: ended, or a form */
+	struct ct_form *form;		 /* set once: the body is one; or NULL */
 };
 
 /* The session ends before the answer: after it, `gone` may run at any moment. */
@@ -70,14 +73,12 @@ static struct ct_http_response *check_name(const struct ct_http_request *request
 static struct ct_http_response *check_head(
     const struct ct_uploads *uploads, const struct ct_http_request *request, uint64_t *ret_length)
 {
-	struct ct_slice type = ct_http_header(request, "Content-Type");
-	struct ct_slice media = ct_slice_trim(ct_slice_cut(&type, ';'));
 	uint64_t length;
 
-	if (ct_slice_equal_ignore_case(media, "multipart/form-data"))
+	if (ct_form_is_form(request))
 		return ct_http_problem(request, CT_ERROR_UNSUPPORTED_TYPE,
-		    "a form is not taken here; send the file itself as the body, for example with "
-		    "curl --data-binary @photo.jpg URL/images, or curl -T photo.jpg URL/images/");
+		    "a form is taken by POST /images only; send the file itself as the body, for "
+		    "example with curl -T photo.jpg URL/images/");
 	if (!ct_http_content_length(request, &length))
 		length = CT_BLOB_LENGTH_UNKNOWN;
 	else if (length == 0 || !ct_http_has_body(request))
@@ -105,12 +106,31 @@ static enum ct_http_next begin(struct whole *whole, const char *filename)
 	return r < 0 ? fail(whole, r) : CT_HTTP_PROCEED;
 }
 
+static enum ct_http_next head_of_form(struct ct_uploads *uploads, struct ct_http_request *request)
+{
+	struct ct_http_response *refusal = NULL;
+
+	struct ct_form *form = ct_form_new(uploads, request, &refusal);
+	if (form == NULL)
+		return ct_http_answer(request, refusal);
+	struct whole *whole = calloc(1, sizeof(*whole));
+	if (whole == NULL) {
+		ct_form_gone(form);
+		return ct_http_answer(request, NULL);
+	}
+	whole->form = form;
+	ct_http_set_user(request, whole);
+	return CT_HTTP_PROCEED;
+}
+
 static enum ct_http_next head(struct ct_http_request *request, void *context)
 {
 	struct ct_uploads *uploads = context;
 	char filename[CT_FILENAME_MAX + 1];
 	uint64_t length = 0;
 
+	if (ct_http_method(request) == CT_HTTP_POST && ct_form_is_form(request))
+		return head_of_form(uploads, request);
 	struct ct_http_response *refusal = check_head(uploads, request, &length);
 	if (refusal == NULL)
 		refusal = check_name(request, filename);
@@ -133,7 +153,10 @@ static enum ct_http_next body(
 	struct whole *whole = ct_http_user(request);
 
 	(void)context;
-	CT_ASSERT(whole != NULL && whole->session != NULL);
+	CT_ASSERT(whole != NULL);
+	if (whole->form != NULL)
+		return ct_form_body(whole->form, data, length_bytes);
+	CT_ASSERT(whole->session != NULL);
 	int r = ct_session_append(whole->session, data, length_bytes);
 	return r < 0 ? fail(whole, r) : CT_HTTP_PROCEED;
 }
@@ -170,7 +193,10 @@ static enum ct_http_next end(struct ct_http_request *request, void *context)
 	struct whole *whole = ct_http_user(request);
 
 	(void)context;
-	CT_ASSERT(whole != NULL && whole->session != NULL);
+	CT_ASSERT(whole != NULL);
+	if (whole->form != NULL)
+		return ct_form_end(whole->form);
+	CT_ASSERT(whole->session != NULL);
 	if (ct_session_offset(whole->session) == 0)
 		return fail(whole, CT_ERROR_EMPTY_BODY);
 	int r = ct_session_finish(whole->session, finished, whole);
@@ -184,6 +210,8 @@ static void gone(struct ct_http_request *request, void *context)
 	(void)context;
 	if (whole == NULL)
 		return;
+	if (whole->form != NULL)
+		ct_form_gone(whole->form);
 	ct_session_end(whole->session);
 	free(whole);
 }
