@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Builds every variant, runs the tests of each, and prints one closing line with the sums.
 
-Variants: gcc (lint, unit, scenario, fault), asan (clang, ASan+UBSan: lint, unit, scenario), tsan
-(clang, TSan: stress programs, scenario). Sanitizer reports go to files; one there is a failure.
+Variants: release (gcc and clang as for an image: that it builds), gcc (lint, unit, scenario, fault),
+asan (clang, ASan+UBSan: lint, unit, scenario), tsan (clang, TSan: stress programs, scenario). Sanitizer reports go to files; one there is a failure.
 """
 
 import argparse
@@ -24,6 +24,9 @@ VARIANTS = {
     "tsan": ("build-tsan", "clang", ["-Db_sanitize=thread", "-Db_lundef=false",
                                      "-Doptimization=1"]),
 }
+# -O3 finds what other levels don't, and each compiler what the other doesn't.
+RELEASES = ("gcc", "clang")
+PROGRAMS = ("src/calotyped", "src/imaging/calotype-worker", "tools/calotype")
 # What a sanitizer has nothing to say about: other programs' code, figures, long waits.
 PLAIN_ONLY = ("test_cli", "test_operations", "test_server", "test_tus_js")
 
@@ -50,15 +53,28 @@ def allowed_skips():
     return set(re.findall(r"^- `([^`]+)`", section, re.M))
 
 
-def build(variant, log):
-    folder, compiler, options = VARIANTS[variant]
+def build(folder, compiler, options, targets, log):
     path = ROOT / folder
     env = dict(os.environ, CC=compiler)
     if not (path / "build.ninja").exists():
         shutil.rmtree(path, ignore_errors=True)
         subprocess.run(["meson", "setup", str(path), str(ROOT), *options], env=env, check=True,
                        stdout=log, stderr=log)
-    subprocess.run(["ninja", "-C", str(path)], check=True, stdout=log, stderr=log)
+    subprocess.run(["ninja", "-C", str(path), *targets], check=True, stdout=log, stderr=log)
+
+
+def try_build(name, folder, compiler, options, targets, total):
+    """False when it failed, which is then part of the sums."""
+    log_path = ROOT / f"{folder}.log"
+    print(f"{name}: building", flush=True)
+    try:
+        with open(log_path, "w", encoding="utf-8") as log:
+            build(folder, compiler, options, targets, log)
+    except subprocess.CalledProcessError:
+        total.add(f"{name}/build", "failed", log_path.read_text(errors="replace")[-4000:])
+        return False
+    total.add(f"{name}/build", "passed")
+    return True
 
 
 def sanitizer_environment(folder):
@@ -125,7 +141,7 @@ def run_scenarios(variant, folder, env, total, pattern, jobs):
 
 def main():
     parser = argparse.ArgumentParser(prog="tools/test", description=__doc__)
-    parser.add_argument("--variant", action="append", choices=VARIANTS,
+    parser.add_argument("--variant", action="append", choices=["release", *VARIANTS],
                         help="only this one (may be repeated); default: all")
     parser.add_argument("--only", metavar="TEXT", help="only scenario files whose name holds TEXT")
     parser.add_argument("--no-unit", action="store_true", help="leave the unit tests out")
@@ -135,17 +151,13 @@ def main():
     options = parser.parse_args()
     os.environ["CALOTYPE_LONG"] = "1" if options.long else ""
     total, begun = Sum(), time.monotonic()
-    for variant in options.variant or VARIANTS:
-        folder = ROOT / VARIANTS[variant][0]
-        log_path = ROOT / f"{VARIANTS[variant][0]}.log"
-        print(f"{variant}: building", flush=True)
-        try:
-            with open(log_path, "w", encoding="utf-8") as log:
-                build(variant, log)
-        except subprocess.CalledProcessError:
-            total.add(f"{variant}/build", "failed", log_path.read_text(errors="replace")[-4000:])
+    for compiler in RELEASES if "release" in (options.variant or ["release"]) else ():
+        try_build(f"release/{compiler}", f"build-release-{compiler}", compiler,
+                  ["--buildtype=release"], PROGRAMS, total)
+    for variant in VARIANTS if not options.variant else options.variant:
+        if variant == "release" or not try_build(variant, *VARIANTS[variant], (), total):
             continue
-        total.add(f"{variant}/build", "passed")
+        folder = ROOT / VARIANTS[variant][0]
         logs, extra = sanitizer_environment(folder)
         env = dict(os.environ, **extra)
         print(f"{variant}: testing ({time.monotonic() - begun:.0f} s so far)", flush=True)
