@@ -110,6 +110,7 @@ void ct_cache_entry_unref(struct ct_cache_entry *entry)
 		return;
 	CT_ASSERT(!entry->indexed);
 	ct_http_shared_unref(entry->shared);
+	free(entry->blocks);
 	entry->magic = 0;
 	free(entry);
 }
@@ -159,13 +160,23 @@ enum ct_cache_range ct_cache_parse_range(
 	return CT_CACHE_RANGE_ONE;
 }
 
-static struct ct_http_response *own_response(int status, struct ct_cache_entry *entry,
-    const char *cache_name, enum ct_cache_way way, uint64_t offset, uint64_t length)
+/* Are bytes of a file to be sent, which may have changed since? */
+static bool needs_stream(
+    const struct ct_http_request *request, int status, const struct ct_cache_entry *entry)
+{
+	return entry->blocks != NULL && status != 304 && ct_http_method(request) == CT_HTTP_GET;
+}
+
+static struct ct_http_response *own_response(struct ct_http_request *request, int status,
+    struct ct_cache_entry *entry, const char *cache_name, enum ct_cache_way way, uint64_t offset,
+    uint64_t length)
 {
 	char cache_status[STATUS_CHARS], digest[DIGEST_CHARS];
 	struct ct_http_header_field fields[MAX_HEADERS];
 	struct ct_http_response *response =
-	    ct_http_response_of_shared(status, entry->shared, offset, length);
+	    needs_stream(request, status, entry)
+		? ct_cache_stream_response(status, request, entry, offset, length)
+		: ct_http_response_of_shared(status, entry->shared, offset, length);
 	status_text(cache_name, way, cache_status);
 	digest_text(&entry->content.digest, digest);
 	size_t count = content_headers(&entry->content, cache_status, digest, fields);
@@ -195,7 +206,7 @@ static enum ct_http_next answer_part(struct ct_http_request *request, struct ct_
 	    (unsigned long long)(first + length - 1),
 	    (unsigned long long)entry->content.size_bytes);
 	struct ct_http_response *response =
-	    own_response(206, entry, cache_name, way, first, length);
+	    own_response(request, 206, entry, cache_name, way, first, length);
 	ct_http_response_header(response, "Content-Range", text);
 	return ct_http_answer(request, response);
 }
@@ -213,10 +224,10 @@ static enum ct_http_next answer_failed(
 static enum ct_http_next answer_whole(struct ct_http_request *request, int status,
     struct ct_cache_entry *entry, const char *cache_name, enum ct_cache_way way)
 {
-	if (way == CT_CACHE_HIT)
+	if (way == CT_CACHE_HIT && !needs_stream(request, status, entry))
 		return ct_http_answer_shared(request, status, entry->shared);
-	return ct_http_answer(
-	    request, own_response(status, entry, cache_name, way, 0, entry->content.size_bytes));
+	return ct_http_answer(request,
+	    own_response(request, status, entry, cache_name, way, 0, entry->content.size_bytes));
 }
 
 /* A date, or a weak tag, never equals our strong one (RFC 9110 section 13.1.5). */

@@ -249,13 +249,17 @@ static void content_done(struct ct_cache_content *content)
 		(void)close(content->fd); /* only read from */
 }
 
-static bool has_its_digest(const struct ct_cache_content *content)
+/* A file brings the list of its blocks. */
+static int verify(const struct ct_cache_content *content, struct ct_cache_blocks **ret_blocks)
 {
 	struct ct_digest digest;
-	if (content->data == NULL || content->is_verified)
-		return true;
+	if (content->data == NULL)
+		return ct_cache_blocks_new(
+		    content->fd, content->size_bytes, &content->digest, ret_blocks);
+	if (content->is_verified)
+		return 0;
 	ct_hash_once(content->data, content->size_bytes, &digest);
-	return ct_digest_equal(&digest, &content->digest);
+	return ct_digest_equal(&digest, &content->digest) ? 0 : CT_ERROR_DIGEST_MISMATCH;
 }
 
 /* Runs the caller's fill and checks what it brought. */
@@ -268,13 +272,19 @@ static int bring(struct fill *fill, struct ct_cache_entry **ret_entry, bool *ret
 	if (r < 0)
 		return r;
 	CT_ASSERT(content.data != NULL || content.fd >= 0);
-	if (!has_its_digest(&content)) {
+	ct_cleanup(ct_free_pointer) struct ct_cache_blocks *blocks = NULL;
+	r = verify(&content, &blocks);
+	if (r < 0) {
 		content_done(&content);
-		return CT_ERROR_DIGEST_MISMATCH;
+		return r;
 	}
 	r = ct_cache_entry_new(fill->cache->options.name, fill->key, &content, &entry);
 	if (r < 0)
 		return r;
+	entry->cache = fill->cache;
+	entry->blocks = ct_steal(blocks);
+	if (entry->is_file)
+		entry->charge_bytes += ct_cache_blocks_bytes(content.size_bytes);
 	memcpy(entry->tags, fill->tags, sizeof(entry->tags));
 	*ret_entry = entry;
 	*ret_keep = !content.no_store;
@@ -496,6 +506,16 @@ static void purge_tag_locked(
 		if (fill->doomed)
 			node_remove(node);
 	}
+}
+
+void ct_cache_forget_entry(struct ct_cache *cache, struct ct_cache_entry *entry)
+{
+	struct ct_cache_entry *dropped = NULL;
+	ct_lock_take(&cache->lock);
+	if (entry->indexed)
+		index_remove_locked(cache, entry, &dropped);
+	ct_lock_release(&cache->lock);
+	drop(dropped);
 }
 
 void ct_cache_purge_tag(struct ct_cache *cache, const char *tag)

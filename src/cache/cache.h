@@ -26,7 +26,12 @@ struct ct_cache;
 #define CT_CACHE_TAG_MAX 2 /* tags of an entry: image id, digest */
 #define CT_CACHE_TAG_CHARS 64
 #define CT_CACHE_DETAIL_BYTES 512
-/* Larger bodies are verified, then sent from their file. */
+/*
+ * Larger bodies stay in their file. It is hashed whole when it enters, and each block of it again
+ * before the block is sent: a mismatch is logged, cuts the connection and drops the entry. 1/4096
+ * of such a body counts as the entry's bytes, for its list of digests; an answer under way holds
+ * one block of 128 KiB.
+ */
 #define CT_CACHE_MEMORY_MAX (16u << 20)
 
 struct ct_cache_options {
@@ -40,9 +45,9 @@ struct ct_cache_options {
 /* What a fill brings. Strings are copied. */
 struct ct_cache_content {
 	void *data; /* malloc'd, taken over; or NULL and: */
-	int fd;	    /* of a file, taken over; its digest was checked by the fill */
+	int fd;	    /* of a file that is not empty, taken over */
 	uint64_t size_bytes;
-	struct ct_digest digest; /* the cache hashes `data` against it, unless: */
+	struct ct_digest digest; /* the cache hashes all bytes against it, but for `data` if: */
 	bool is_verified;	 /* the fill has done so */
 	char type[128];
 	char etag[80]; /* with its quotes; strong */

@@ -13,6 +13,7 @@ struct ct_cache_node {
 	struct ct_cache_node **where; /* what points to this node */
 };
 
+struct ct_cache_blocks;
 struct ct_cache_entry;
 struct ct_cache_use {
 	struct ct_cache_entry *newer, *older;
@@ -36,6 +37,8 @@ struct ct_cache_entry {
 	struct ct_http_shared *shared;
 	struct ct_cache_content content; /* its data and fd belong to `shared` now */
 	bool is_file;
+	struct ct_cache *cache;
+	struct ct_cache_blocks *blocks; /* owned; of a file: its list of digests */
 	uint64_t charge_bytes;
 	char key[CT_CACHE_KEY_MAX + 1];
 	char tags[CT_CACHE_TAG_MAX][CT_CACHE_TAG_CHARS + 1]; /* empty: none */
@@ -61,6 +64,30 @@ void ct_cache_entry_unref(struct ct_cache_entry *entry);
 /* Preconditions, range, and the answer (RFC 9110 sections 13 and 14). The entry is borrowed. */
 enum ct_http_next ct_cache_answer_entry(struct ct_http_request *request,
     struct ct_cache_entry *entry, const char *cache_name, enum ct_cache_way way);
+
+/*
+ * Takes one out of the index, if it is still there: it has proved to be other than it was. The
+ * caller holds a reference.
+ */
+void ct_cache_forget_entry(struct ct_cache *cache, struct ct_cache_entry *entry);
+
+/* ---- stream.c: bodies that stay in their file ---- */
+
+#define CT_CACHE_BLOCK_BYTES (128u << 10)
+
+/*
+ * Hashes the file whole and in blocks; free() it. In a fill: blocks. CT_ERROR_DIGEST_MISMATCH,
+ * -ENODATA for a file that is too short.
+ */
+int ct_cache_blocks_new(int fd, uint64_t size_bytes, const struct ct_digest *digest,
+    struct ct_cache_blocks **ret_blocks);
+uint64_t ct_cache_blocks_bytes(uint64_t size_bytes); /* what a list takes */
+/*
+ * A response over a part of the entry's file, each block compared before it is sent. It holds a
+ * reference, and the memory of one block. NULL: out of memory.
+ */
+struct ct_http_response *ct_cache_stream_response(int status, struct ct_http_request *request,
+    struct ct_cache_entry *entry, uint64_t first, uint64_t length);
 
 /* ---- pure parts, for the tests ---- */
 

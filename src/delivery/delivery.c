@@ -22,12 +22,6 @@
 
 CT_DEFINE_CLEANUP(cleanup_reader, struct ct_blob_reader *, ct_blob_reader_close)
 
-static int read_file(struct ct_blob_reader *reader, struct ct_cache_content *content)
-{
-	int r = ct_blob_reader_verify(reader);
-	return r < 0 ? r : ct_blob_reader_dup_fd(reader, &content->fd);
-}
-
 static int read_bytes(struct ct_blob_reader *reader, struct ct_cache_content *content)
 {
 	struct ct_digest digest;
@@ -53,9 +47,10 @@ int ct_delivery_read(struct ct_delivery *delivery, enum ct_blob_class class,
 		return r;
 	content->digest = *digest;
 	content->size_bytes = ct_blob_reader_size(reader);
+	if (content->size_bytes > CT_CACHE_MEMORY_MAX)
+		return ct_blob_reader_dup_fd(reader, &content->fd);
 	content->is_verified = true;
-	return content->size_bytes > CT_CACHE_MEMORY_MAX ? read_file(reader, content)
-							 : read_bytes(reader, content);
+	return read_bytes(reader, content);
 }
 
 bool ct_delivery_is_inline(const char *type)

@@ -38,8 +38,9 @@ enum ct_http_next ct_delivery_answer(struct ct_http_request *request, const char
     const char *tag, const struct ct_delivery_wanted *wanted, ct_delivery_fill_fn fill);
 
 /*
- * Reads a blob into the content: bytes up to CT_CACHE_MEMORY_MAX, else a descriptor. Both were
- * compared with the digest: CT_ERROR_DIGEST_MISMATCH. CT_ERROR_NOT_FOUND: the store lacks it.
+ * Reads a blob into the content: bytes up to CT_CACHE_MEMORY_MAX, compared with the digest
+ * (CT_ERROR_DIGEST_MISMATCH), else a descriptor, which the cache compares. CT_ERROR_NOT_FOUND: the
+ * store lacks it.
  */
 int ct_delivery_read(struct ct_delivery *delivery, enum ct_blob_class class,
     const struct ct_digest *digest, struct ct_cache_content *content);

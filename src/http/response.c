@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 
 #define MAX_JSON_BYTES (8u << 20)
+#define STREAM_BUFFER_BYTES (64u << 10)
 
 struct field {
 	char *name, *value;
@@ -33,6 +34,7 @@ struct ct_http_response {
 	size_t data_bytes;
 	struct ct_http_shared *shared;
 	uint64_t offset, length_bytes;
+	struct ct_http_stream stream; /* none while `read` is NULL */
 };
 
 struct ct_http_response *ct_http_response_new(int status)
@@ -55,6 +57,8 @@ void ct_http_response_free(struct ct_http_response *response)
 	ct_json_free(response->json);
 	free(response->data);
 	ct_http_shared_unref(response->shared);
+	if (response->stream.read != NULL)
+		response->stream.free(response->stream.arg);
 	free(response);
 }
 
@@ -99,7 +103,8 @@ void ct_http_response_header_u64(
 
 static bool has_body(const struct ct_http_response *response)
 {
-	return response->json != NULL || response->data != NULL || response->shared != NULL;
+	return response->json != NULL || response->data != NULL || response->shared != NULL ||
+	       response->stream.read != NULL;
 }
 
 void ct_http_response_json_as(
@@ -160,6 +165,17 @@ struct ct_http_response *ct_http_response_of_shared(
 	return response;
 }
 
+void ct_http_response_stream(struct ct_http_response *response, const struct ct_http_stream *stream)
+{
+	CT_ASSERT(stream->read != NULL && stream->free != NULL && stream->size_bytes > 0);
+	if (response == NULL) {
+		stream->free(stream->arg);
+		return;
+	}
+	CT_ASSERT(!has_body(response));
+	response->stream = *stream;
+}
+
 int ct_http_response_status(const struct ct_http_response *response)
 {
 	return response->error == 0 ? response->status : 500;
@@ -187,12 +203,46 @@ static void print_json(struct ct_http_response *response)
 	response->json = NULL;
 }
 
+static ssize_t read_stream(void *cls, uint64_t offset, char *data, size_t capacity)
+{
+	const struct ct_http_stream *stream = cls;
+	ssize_t count = stream->read(stream->arg, offset, data, capacity);
+	CT_ASSERT(count != 0 && (count < 0 || (size_t)count <= capacity));
+	return count < 0 ? MHD_CONTENT_READER_END_WITH_ERROR : count;
+}
+
+static void free_stream(void *cls)
+{
+	struct ct_http_stream *stream = cls;
+	stream->free(stream->arg);
+	free(stream);
+}
+
+static struct MHD_Response *build_stream(struct ct_http_response *response)
+{
+	struct ct_http_stream *copy = malloc(sizeof(*copy));
+	if (copy == NULL)
+		return NULL;
+	*copy = response->stream;
+	struct MHD_Response *built = MHD_create_response_from_callback(
+	    copy->size_bytes, STREAM_BUFFER_BYTES, read_stream, copy, free_stream);
+	if (built == NULL)
+		free(copy);
+	else
+		response->stream.read = NULL; /* given away */
+	return built;
+}
+
 static struct MHD_Response *build_body(struct ct_http_response *response, uint64_t *ret_size)
 {
 	if (response->shared != NULL) {
 		*ret_size = response->length_bytes;
 		return ct_http_shared_part(
 		    response->shared, response->offset, response->length_bytes);
+	}
+	if (response->stream.read != NULL) {
+		*ret_size = response->stream.size_bytes;
+		return build_stream(response);
 	}
 	*ret_size = response->data_bytes;
 	if (response->data == NULL)
@@ -251,7 +301,7 @@ void ct_http_response_write(struct ct_http_response *response, const char *reque
 
 	if (response != NULL)
 		print_json(response);
-	if (response == NULL || response->error != 0) {
+	if (response == NULL || response->error != 0 || response->stream.read != NULL) {
 		write_plain_failure(buffer);
 		return;
 	}

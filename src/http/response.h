@@ -9,6 +9,7 @@
 #include "calotype/error.h"
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct ct_http_request;
 struct ct_http_response;
@@ -26,6 +27,21 @@ void ct_http_response_json(struct ct_http_response *response, struct ct_json *js
 /* Takes over malloc'd `data`. `type` is copied. */
 void ct_http_response_body(
     struct ct_http_response *response, const char *type, char *data, size_t length_bytes);
+
+/* A body that is made while it is sent. All calls come from the loop thread, one at a time. */
+struct ct_http_stream {
+	uint64_t size_bytes;
+	/*
+	 * The bytes from `offset` of the body on: their count, 1 to `capacity`; or an error, which
+	 * the callee has logged: the connection is cut.
+	 */
+	ssize_t (*read)(void *arg, uint64_t offset, void *ret_data, size_t capacity);
+	void (*free)(void *arg); /* once, also when nothing was read */
+	void *arg;
+};
+/* Takes over `arg`. The caller sets the Content-Type. */
+void ct_http_response_stream(
+    struct ct_http_response *response, const struct ct_http_stream *stream);
 
 /*
  * RFC 9457 problem of an error code or -errno, its status from the table; `detail` says what was

@@ -2,6 +2,9 @@
 
 import base64
 import hashlib
+import http.client
+import os
+import socket
 import threading
 import unittest
 
@@ -205,6 +208,129 @@ class Damage(unittest.TestCase):
             after = [server.get(p["url"]).body for p in made["prints"]]
             self.assertEqual([len(b) for b in after], [len(b) for b in before])
             self.assertEqual(after, before)
+
+
+class Large(unittest.TestCase):
+    """Above 16 MiB: sent from the file, and no block of it without a look at its digest."""
+
+    SIZE = 20_000_000
+
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server().start()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.__exit__()
+
+    def make(self):
+        start = image("small.jpg")
+        data = start + os.urandom(self.SIZE - len(start))
+        made = self.server.upload(data, "large.jpg")
+        digest = made["sha256"]
+        path = self.server.data / "objects" / digest[:2] / digest[2:]
+        path.chmod(0o644)
+        return data, f"/blobs/{digest}", path
+
+    @staticmethod
+    def flip(path, at):
+        with open(path, "r+b") as file:
+            file.seek(at)
+            byte = file.read(1)[0]
+            file.seek(at)
+            file.write(bytes([byte ^ 1]))
+
+    def expect_cut(self, path, at, data, **headers):
+        """The answer breaks off before the damaged block; what came is right."""
+        with self.assertRaises(http.client.IncompleteRead) as broken:
+            self.server.get(path, **headers)
+        came = broken.exception.partial
+        self.assertLessEqual(len(came), at)
+        self.assertEqual(came, data[:len(came)])
+        self.assertRegex(self.server.log_text(), f"cache.body_cut.*b/{path[7:]}.*digest_mismatch")
+
+    def expect_refused(self, path, **headers):
+        answer = self.server.get(path, **headers)
+        self.assertEqual((answer.status, answer.json()["code"]), (500, "digest_mismatch"))
+
+    def test_whole_parts_conditions(self):
+        data, path, _ = self.make()
+        etag = f'"{path[7:]}"'
+        for way in ("fwd=miss; stored", "hit"):
+            answer = self.server.get(path)
+            self.assertEqual((answer.status, answer["Cache-Status"]), (200, f"calotype; {way}"))
+            self.assertEqual((answer["ETag"], answer["Content-Length"]), (etag, str(self.SIZE)))
+            self.assertEqual(answer.body, data)
+            digest = base64.b64encode(hashlib.sha256(data).digest()).decode()
+            self.assertEqual(answer["Repr-Digest"], f"sha-256=:{digest}:")
+        for first, last in ((0, 0), (5, 131071), (131071, 131072), (262144, 393216),
+                            (1_000_001, 1_999_999), (self.SIZE - 1, self.SIZE - 1)):
+            answer = self.server.get(path, Range=f"bytes={first}-{last}")
+            self.assertEqual(answer.status, 206)
+            self.assertEqual(answer["Content-Range"], f"bytes {first}-{last}/{self.SIZE}")
+            self.assertEqual(answer.body, data[first:last + 1])
+        answer = self.server.head(path)
+        self.assertEqual((answer.status, answer["Content-Length"]), (200, str(self.SIZE)))
+        self.assertEqual(self.server.get(path, If_None_Match=etag).status, 304)
+        self.assertEqual(self.server.get(path, Range=f"bytes={self.SIZE}-").status, 416)
+
+    def test_flipped_before_the_first_request(self):
+        _, path, file = self.make()
+        self.flip(file, self.SIZE - 1)
+        self.expect_refused(path)
+        self.expect_refused(path, Range="bytes=0-9")
+
+    def test_flipped_while_it_is_cached(self):
+        data, path, file = self.make()
+        self.assertEqual(self.server.get(path).body, data)
+        at = self.SIZE // 2
+        self.flip(file, at)
+        answer = self.server.get(path, Range="bytes=0-99")  # the damage is elsewhere
+        self.assertEqual((answer.status, answer.body), (206, data[:100]))
+        self.expect_cut(path, at, data)
+        self.expect_refused(path)
+        self.flip(file, at)
+        self.assertEqual(self.server.get(path).body, data)
+
+    def test_flipped_in_the_last_byte(self):
+        data, path, file = self.make()
+        self.assertEqual(self.server.head(path).status, 200)
+        self.flip(file, self.SIZE - 1)
+        self.expect_cut(path, self.SIZE - 1, data)
+
+    def test_flipped_within_a_range(self):
+        data, path, file = self.make()
+        self.assertEqual(self.server.get(path, Range="bytes=0-9").body, data[:10])
+        self.flip(file, 1_000_000)
+        self.expect_cut(path, 500_000, data[500_000:], Range="bytes=500000-1500000")
+        self.expect_refused(path, Range="bytes=500000-1500000")
+
+    def test_cut_file(self):
+        data, path, file = self.make()
+        self.assertEqual(self.server.get(path).body, data)
+        os.truncate(file, self.SIZE - 1)
+        with self.assertRaises(http.client.IncompleteRead):
+            self.server.get(path)
+
+    def test_many_at_once_and_some_break_off(self):
+        data, path, _ = self.make()
+        bodies = []
+
+        def break_off():
+            with socket.create_connection(("127.0.0.1", self.server.port)) as client:
+                client.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+                client.recv(100_000)
+
+        threads = [threading.Thread(target=lambda: bodies.append(self.server.get(path).body))
+                   for _ in range(6)]
+        threads += [threading.Thread(target=break_off) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(len(bodies), 6)
+        self.assertTrue(all(body == data for body in bodies))
+        self.assertEqual(self.server.get(path).status, 200)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #define MAX_ROUTES 8
+#define STREAM_PIECE_BYTES 40961
 
 struct ct_http_server {
 	struct ct_http_route routes[MAX_ROUTES];
@@ -26,6 +27,7 @@ struct ct_http_response {
 	char text[768]; /* of a problem */
 	struct ct_http_shared *shared;
 	uint64_t offset, length_bytes;
+	struct ct_http_stream stream;
 };
 
 struct ct_http_shared {
@@ -256,6 +258,12 @@ struct ct_http_response *ct_http_response_of_shared(
 	return response;
 }
 
+void ct_http_response_stream(struct ct_http_response *response, const struct ct_http_stream *stream)
+{
+	CT_ASSERT(response->shared == NULL && response->stream.read == NULL);
+	response->stream = *stream;
+}
+
 struct ct_http_response *ct_http_problem(
     const struct ct_http_request *request, int error, const char *detail, ...)
 {
@@ -271,6 +279,24 @@ struct ct_http_response *ct_http_problem(
 }
 
 /* ---- answers ---- */
+
+/* In pieces of an odd size, as a slow client would make the engine ask for them. */
+static void play_stream(const struct ct_http_stream *stream, struct fake_exchange *exchange)
+{
+	uint64_t offset = 0;
+	exchange->size_bytes = stream->size_bytes;
+	exchange->body = calloc(1, stream->size_bytes + 1);
+	CT_ASSERT(exchange->body != NULL);
+	while (offset < stream->size_bytes && !exchange->cut) {
+		uint64_t rest = stream->size_bytes - offset;
+		ssize_t count = stream->read(stream->arg, offset, exchange->body + offset,
+		    rest < STREAM_PIECE_BYTES ? rest : STREAM_PIECE_BYTES);
+		CT_ASSERT(count != 0 && count <= STREAM_PIECE_BYTES);
+		exchange->cut = count < 0;
+		offset += count > 0 ? (uint64_t)count : 0;
+	}
+	stream->free(stream->arg);
+}
 
 static void finish(struct ct_http_request *request)
 {
@@ -302,6 +328,9 @@ enum ct_http_next ct_http_answer(struct ct_http_request *request, struct ct_http
 		exchange->body = copy_part(response->shared, response->offset,
 		    has_body(request, response->status) ? response->length_bytes : 0);
 		ct_http_shared_unref(response->shared);
+	} else if (response->stream.read != NULL) {
+		CT_ASSERT(has_body(request, response->status));
+		play_stream(&response->stream, exchange);
 	} else {
 		exchange->body = strdup(response->text);
 		CT_ASSERT(exchange->body != NULL);

@@ -19,6 +19,7 @@ struct fake_exchange {
 	int status;
 	char headers[FAKE_HEADERS_BYTES]; /* "Name: value\n" each */
 	char *body;			  /* NUL-terminated; of a problem "code: detail" */
+	bool cut;			  /* its stream ended with an error; `body` until then */
 	uint64_t size_bytes;		  /* also of a HEAD */
 	bool was_shared;		  /* the shared object itself went out */
 };

@@ -144,6 +144,36 @@ Test(fill, file)
 	cache_stop();
 }
 
+Test(fill, file_is_counted_with_its_list)
+{
+	struct fill_plan plan;
+	plan_init(&plan, "photo");
+	plan.as_file = true;
+	plan.size_bytes = 5 * CT_CACHE_BLOCK_BYTES + 1;
+	start(1);
+	cr_expect_eq(get("key", no_tags, &plan, NULL, NULL), 200);
+	cr_expect_eq(cache_figures().bytes, sizeof(struct ct_cache_entry) +
+						CT_CACHE_OVERHEAD_BYTES +
+						ct_cache_blocks_bytes(plan.size_bytes));
+	cr_expect_geq(ct_cache_blocks_bytes(plan.size_bytes), 6 * CT_DIGEST_BYTES);
+	plan_wait_freed(&plan, 1);
+	cache_stop();
+}
+
+Test(fill, file_of_other_bytes_than_its_digest_is_refused)
+{
+	struct fill_plan plan;
+	plan_init(&plan, "damaged");
+	plan.as_file = true;
+	plan.wrong_digest = true;
+	plan.is_verified = true; /* nobody is believed */
+	start(1);
+	cr_expect_eq(get("key", no_tags, &plan, NULL, NULL), 500);
+	cr_expect_eq(cache_figures().entries, 0u);
+	plan_wait_freed(&plan, 1);
+	cache_stop();
+}
+
 /* ---- bounds ---- */
 
 Test(fill, waiters_are_bounded)

@@ -28,7 +28,8 @@ static size_t size_of(int number)
 
 static uint64_t charge_of(int number)
 {
-	return OVERHEAD + (is_file(number) ? 0 : size_of(number));
+	return OVERHEAD +
+	       (is_file(number) ? ct_cache_blocks_bytes(size_of(number)) : size_of(number));
 }
 
 static void name_of(int number, char ret_key[16], char ret_tags[2][16])

@@ -188,6 +188,18 @@ static void damage(const char *folder, const struct ct_digest *digest, off_t at)
 	cr_assert_eq(close(fd), 0);
 }
 
+/* It is answered with 200, but breaks off with what lies before the last block. */
+static void expect_cut(const char *pattern, const char *parameter, size_t size)
+{
+	struct fake_exchange exchange;
+	call(&exchange, pattern, parameter, NULL);
+	cr_expect_eq(exchange.status, 200);
+	cr_expect_eq(exchange.size_bytes, size);
+	cr_expect(exchange.cut);
+	cr_expect_eq(strlen(exchange.body), size - 1);
+	fake_exchange_done(&exchange);
+}
+
 /* ---- pure parts ---- */
 
 Test(parts, choose)
@@ -373,7 +385,7 @@ Test(delivery, lost_original_is_a_fault)
 	    "internal: the store has lost this original");
 }
 
-/* Above CT_CACHE_MEMORY_MAX: verified, then sent from its file. */
+/* Above CT_CACHE_MEMORY_MAX: it stays in its file, and is looked at again whenever it is sent. */
 Test(delivery, large_original)
 {
 	size_t size = CT_CACHE_MEMORY_MAX + 1;
@@ -388,6 +400,8 @@ Test(delivery, large_original)
 	cr_expect_eq(fake_live_bytes(), 0u);
 	cr_expect_eq(fake_live_shared(), 1u);
 	damage("objects", &digest, (off_t)size - 1);
+	expect_cut("/i/{id}/original", id(1), size);
+	expect("/i/{id}/original", id(1), NULL, 500, NULL, "digest_mismatch: ");
 	expect("/blobs/{sha256}", hex_of(&digest), NULL, 500, NULL, "digest_mismatch: ");
 	free(text);
 }
