@@ -262,16 +262,18 @@ static void wait_for_byte(struct ct_http_acceptor *acceptor, struct ct_http_conn
 static void refuse(struct ct_http_acceptor *acceptor, int fd, int error)
 {
 	const struct ct_http_options *options = &acceptor->server->options;
+	bool of_address = error == CT_ERROR_TOO_MANY_REQUESTS;
+	unsigned limit = of_address ? options->max_per_address : options->max_connections;
 	char id[CT_ID_CHARS + 1];
 	char detail[160];
-	if (error == CT_ERROR_TOO_MANY_REQUESTS)
-		(void)snprintf(detail, sizeof(detail),
-		    "one address may hold %u connections at a time", options->max_per_address);
-	else
-		(void)snprintf(detail, sizeof(detail),
-		    "this server holds at most %u connections at a time", options->max_connections);
+	(void)snprintf(detail, sizeof(detail),
+	    of_address ? "one address may hold %u connections at a time"
+		       : "this server holds at most %u connections at a time",
+	    limit);
 	ct_http_make_request_id(acceptor->server, id);
-	ct_http_send_problem(fd, id, error, detail);
+	struct ct_http_response *problem = ct_http_problem_for(id, error, detail);
+	ct_http_problem_limit(problem, limit, (uint64_t)limit + 1);
+	ct_http_send_problem(fd, id, problem);
 	(void)shutdown(fd, SHUT_WR); /* ENOTCONN: the client has left */
 	ct_log(CT_LOG_DEBUG, "http.refused", CT_LOG_CODE(error));
 	struct source *source = new_lingerer(acceptor, fd);

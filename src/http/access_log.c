@@ -30,7 +30,7 @@ void ct_http_access_log(const struct ct_http_request *request)
 	count(request, duration_us);
 	if (!connection->server->options.access_log)
 		return;
-	/* Status 0: the connection broke, or the engine refused what it could not read. */
+	/* Status 0: the connection broke, and nobody was answered. */
 	ct_log(CT_LOG_INFO, "http.request", CT_LOG_TEXT("id", request->id),
 	    CT_LOG_TEXT("peer", connection->peer.text), CT_LOG_TEXT("method", request->method_text),
 	    CT_LOG_TEXT("path", request->path), CT_LOG_NUMBER("status", request->status),

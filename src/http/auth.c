@@ -13,6 +13,7 @@
 #include "metadata/api_keys.h"
 #include "metadata/metadata.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define KEYS_KNOWN_MS 500 /* a key that another process adds counts after that */
@@ -140,6 +141,24 @@ static struct ct_http_response *check_token(struct ct_http_request *request, str
 	return NULL;
 }
 
+/* Names one: who has it comes back for the next. */
+static struct ct_http_response *refuse_scope(
+    const struct ct_http_request *request, unsigned missing)
+{
+	const char *name = missing & CT_SCOPE_READ    ? "read"
+			   : missing & CT_SCOPE_WRITE ? "write"
+						      : "admin";
+	char challenge[128];
+	struct ct_http_response *refusal = ct_http_problem(
+	    request, CT_ERROR_FORBIDDEN, "the key %s lacks the scope %s", request->key_id, name);
+	ct_http_problem_text(refusal, "required_scope", name);
+	/* RFC 6750 section 3 */
+	(void)snprintf(challenge, sizeof(challenge),
+	    "Bearer realm=\"calotype\", error=\"insufficient_scope\", scope=\"%s\"", name);
+	ct_http_response_header(refusal, "WWW-Authenticate", challenge);
+	return refusal;
+}
+
 struct ct_http_response *ct_http_auth_check(struct ct_http_request *request, unsigned scope)
 {
 	struct ct_http_server *server = request->connection->server;
@@ -164,9 +183,5 @@ struct ct_http_response *ct_http_auth_check(struct ct_http_request *request, uns
 	}
 	if ((request->scopes & scope) == scope)
 		return NULL;
-	struct ct_http_response *refusal = ct_http_problem(
-	    request, CT_ERROR_FORBIDDEN, "the key %s lacks the scope", request->key_id);
-	ct_http_response_header(
-	    refusal, "WWW-Authenticate", "Bearer realm=\"calotype\", error=\"insufficient_scope\"");
-	return refusal;
+	return refuse_scope(request, scope & ~request->scopes);
 }

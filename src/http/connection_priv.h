@@ -66,7 +66,8 @@ int ct_http_deadlines_start(struct ct_http_server *server);
 void ct_http_deadlines_stop(struct ct_http_server *server);
 void ct_http_clock_set(struct ct_http_connection *connection, enum ct_http_clock clock);
 /* A request line has come; on a new connection the head's deadline runs already. */
-void ct_http_clock_head(struct ct_http_connection *connection, const char *request_id);
+void ct_http_clock_head(struct ct_http_connection *connection, const char *request_id,
+    const struct ct_http_folder *folder);
 /* A reply of this size begins; false: the connection is closing, nothing may be written. */
 bool ct_http_clock_reply(struct ct_http_connection *connection, uint64_t size_bytes);
 /* The body's clock: bytes that were read buy time; it stands still, and runs on. */

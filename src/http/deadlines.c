@@ -52,11 +52,13 @@ void ct_http_clock_set(struct ct_http_connection *connection, enum ct_http_clock
 	ct_lock_release(&connection->lock);
 }
 
-void ct_http_clock_head(struct ct_http_connection *connection, const char *request_id)
+void ct_http_clock_head(struct ct_http_connection *connection, const char *request_id,
+    const struct ct_http_folder *folder)
 {
 	int64_t allowed_us = connection->server->options.head_deadline_ms * 1000;
 	ct_lock_take(&connection->lock);
 	memcpy(connection->request.id, request_id, strlen(request_id) + 1);
+	connection->request.folder = folder;
 	if (connection->clock != CT_HTTP_CLOCK_HEAD) {
 		connection->clock = CT_HTTP_CLOCK_HEAD;
 		connection->left_us = 0;
@@ -119,8 +121,15 @@ void ct_http_break_off_locked(struct ct_http_connection *connection, int error, 
 	ct_lock_assert_held(&connection->lock);
 	bool may_speak =
 	    connection->clock == CT_HTTP_CLOCK_HEAD || connection->clock == CT_HTTP_CLOCK_BODY;
-	if (may_speak && !atomic_load(&connection->closing))
-		ct_http_send_problem(connection->fd, connection->request.id, error, detail);
+	if (may_speak && !atomic_load(&connection->closing)) {
+		struct ct_http_request *request = &connection->request;
+		struct ct_http_response *problem = ct_http_problem_for(request->id, error, detail);
+		if (request->folder != NULL)
+			ct_http_response_default(
+			    problem, request->folder->name, request->folder->value);
+		ct_http_send_problem(connection->fd, request->id, problem);
+		request->broken_status = ct_error_http_status(error);
+	}
 	atomic_store(&connection->closing, true);
 	connection->clock = CT_HTTP_CLOCK_STILL;
 	connection->left_us = 0;

@@ -1,10 +1,120 @@
 /*
  * What handlers ask a request for.
+ *
+ * Lines of one name are one list (RFC 9110 section 5.3). They are put together once, when the head
+ * has come; nearly all heads have none such. Fields whose value is not a list may come once.
  */
 #include "http/request_priv.h"
 #include "base/assert.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+
+/* What is read here and is no list. Length, coding and host are the guard's. */
+static const char *const singletons[] = {
+	"Authorization",
+	"Content-Disposition",
+	"Content-Type",
+	"If-Range",
+	"Origin",
+	"Range",
+	"Tus-Resumable",
+	"Upload-Checksum",
+	"Upload-Complete",
+	"Upload-Concat",
+	"Upload-Defer-Length",
+	"Upload-Draft-Interop-Version",
+	"Upload-Length",
+	"Upload-Offset",
+	"X-HTTP-Method-Override",
+};
+
+/* A list that came on several lines. */
+struct ct_http_joined {
+	struct ct_http_joined *next;
+	struct ct_slice name; /* borrowed of the head */
+	size_t length;
+	char value[];
+};
+
+static bool is_same_name(struct ct_slice a, struct ct_slice b)
+{
+	return a.length == b.length && strncasecmp(a.data, b.data, a.length) == 0;
+}
+
+/* In 0.. the index of the next field from `index` on that is named so; field_count: none. */
+static size_t find_field(const struct ct_http_head *head, struct ct_slice name, size_t index)
+{
+	while (index < head->field_count && !is_same_name(ct_http_head_name(head, index), name))
+		index++;
+	return index;
+}
+
+static int join(struct ct_http_request *request, size_t first)
+{
+	const struct ct_http_head *head = &request->head;
+	struct ct_slice name = ct_http_head_name(head, first);
+	size_t room = 0;
+	for (size_t i = first; i < head->field_count; i = find_field(head, name, i + 1))
+		room += ct_http_head_value(head, i).length + 2;
+	struct ct_http_joined *joined = malloc(sizeof(*joined) + room);
+	if (joined == NULL)
+		return -ENOMEM;
+	joined->name = name;
+	joined->length = 0;
+	for (size_t i = first; i < head->field_count; i = find_field(head, name, i + 1)) {
+		struct ct_slice value = ct_slice_trim(ct_http_head_value(head, i));
+		if (joined->length > 0) {
+			memcpy(joined->value + joined->length, ", ", 2);
+			joined->length += 2;
+		}
+		memcpy(joined->value + joined->length, value.data, value.length);
+		joined->length += value.length;
+	}
+	joined->next = request->joined;
+	request->joined = joined;
+	return 0;
+}
+
+static const char *find_singleton(struct ct_slice name)
+{
+	for (size_t i = 0; i < sizeof(singletons) / sizeof(singletons[0]); i++) {
+		if (ct_slice_equal_ignore_case(name, singletons[i]))
+			return singletons[i];
+	}
+	return NULL;
+}
+
+int ct_http_fields_gather(struct ct_http_request *request)
+{
+	const struct ct_http_head *head = &request->head;
+	int r = 0;
+	CT_ASSERT(request->joined == NULL && request->twice == NULL);
+	for (size_t i = 0; i < head->field_count && r == 0; i++) {
+		struct ct_slice name = ct_http_head_name(head, i);
+		if (find_field(head, name, i + 1) == head->field_count)
+			continue;
+		if (find_field(head, name, 0) < i)
+			continue; /* joined already */
+		request->twice = find_singleton(name);
+		if (request->twice != NULL)
+			return 0;
+		r = join(request, i);
+	}
+	return r;
+}
+
+void ct_http_fields_done(struct ct_http_request *request)
+{
+	while (request->joined != NULL) {
+		struct ct_http_joined *next = request->joined->next;
+		free(request->joined);
+		request->joined = next;
+	}
+	request->twice = NULL;
+}
 
 enum ct_http_method ct_http_method(const struct ct_http_request *request)
 {
@@ -27,36 +137,24 @@ const char *ct_http_parameter(const struct ct_http_request *request, const char 
 
 struct ct_slice ct_http_header(const struct ct_http_request *request, const char *name)
 {
-	struct ct_slice found = CT_SLICE_ABSENT;
-	for (size_t i = 0; i < request->head.field_count; i++) {
-		if (!ct_slice_equal_ignore_case(ct_http_head_name(&request->head, i), name))
-			continue;
-		if (found.data != NULL)
-			return CT_SLICE_ABSENT;
-		found = ct_slice_trim(ct_http_head_value(&request->head, i));
+	for (const struct ct_http_joined *j = request->joined; j != NULL; j = j->next) {
+		if (ct_slice_equal_ignore_case(j->name, name))
+			return (struct ct_slice){ j->value, j->length };
 	}
-	return found;
-}
-
-static unsigned count_headers(const struct ct_http_request *request, const char *name)
-{
-	unsigned count = 0;
 	for (size_t i = 0; i < request->head.field_count; i++) {
 		if (ct_slice_equal_ignore_case(ct_http_head_name(&request->head, i), name))
-			count++;
+			return ct_slice_trim(ct_http_head_value(&request->head, i));
 	}
-	return count;
+	return CT_SLICE_ABSENT;
 }
 
 int ct_http_header_u64(
     const struct ct_http_request *request, const char *name, uint64_t max, uint64_t *ret_value)
 {
-	unsigned count = count_headers(request, name);
-	if (count == 0)
+	struct ct_slice value = ct_http_header(request, name);
+	if (value.data == NULL)
 		return 0;
-	if (count > 1 || ct_slice_to_u64(ct_http_header(request, name), max, ret_value) < 0)
-		return CT_ERROR_INVALID_HEADER;
-	return 1;
+	return ct_slice_to_u64(value, max, ret_value) < 0 ? CT_ERROR_INVALID_HEADER : 1;
 }
 
 const char *ct_http_query(const struct ct_http_request *request, const char *name)

@@ -12,7 +12,7 @@
 #define MAX_DETAIL_BYTES 512
 #define MAX_PROBLEM_BYTES 4096
 
-static struct ct_http_response *make_problem(const char *request_id, int error, const char *detail)
+struct ct_http_response *ct_http_problem_for(const char *request_id, int error, const char *detail)
 {
 	char type[128];
 	struct ct_json *json = ct_json_object();
@@ -44,21 +44,29 @@ struct ct_http_response *ct_http_problem(
 	va_start(arguments, detail);
 	(void)vsnprintf(text, sizeof(text), detail, arguments); /* a longer one is cut */
 	va_end(arguments);
-	return make_problem(request != NULL ? request->id : "", error, text);
+	return ct_http_problem_for(request != NULL ? request->id : "", error, text);
 }
 
 void ct_http_problem_limit(struct ct_http_response *response, uint64_t limit, uint64_t value)
 {
-	if (response == NULL)
-		return;
-	struct ct_json *json = ct_http_response_json_of(response);
-	ct_json_set_number(json, "limit", (int64_t)limit);
-	ct_json_set_number(json, "value", (int64_t)value);
+	ct_http_problem_number(response, "limit", limit);
+	ct_http_problem_number(response, "value", value);
 }
 
-void ct_http_send_problem(int fd, const char *request_id, int error, const char *detail)
+void ct_http_problem_number(struct ct_http_response *response, const char *name, uint64_t number)
 {
-	struct ct_http_response *response = make_problem(request_id, error, detail);
+	if (response != NULL)
+		ct_json_set_number(ct_http_response_json_of(response), name, (int64_t)number);
+}
+
+void ct_http_problem_text(struct ct_http_response *response, const char *name, const char *text)
+{
+	if (response != NULL)
+		ct_json_set_text(ct_http_response_json_of(response), name, text);
+}
+
+void ct_http_send_problem(int fd, const char *request_id, struct ct_http_response *response)
+{
 	struct ct_buffer bytes;
 	ct_buffer_init(&bytes, MAX_PROBLEM_BYTES);
 	ct_http_response_write(response, request_id, false, &bytes);

@@ -68,7 +68,9 @@ void ct_http_request_begin(
 	request->text = malloc(room);
 	if (request->text != NULL)
 		memcpy(request->text, target != NULL ? target : "", request->target_length + 1);
-	ct_http_clock_head(connection, id);
+	ct_http_clock_head(connection, id,
+	    target != NULL ? ct_http_router_folder_of_target(&connection->server->router, target)
+			   : NULL);
 }
 
 /* For the next one on this connection. The tables stay: their counts rule them. */
@@ -76,6 +78,7 @@ static void reset(struct ct_http_request *request)
 {
 	free(request->text);
 	request->text = NULL;
+	ct_http_fields_done(request);
 	request->path = NULL;
 	request->query = NULL;
 	request->stage = CT_HTTP_STAGE_NONE;
@@ -108,6 +111,18 @@ static void send_now(const struct ct_http_request *request, const char *data, si
 	(void)sent; /* the client is gone, or reads a cut answer */
 }
 
+/* What an answer owes to its address and not to its handler. */
+static void complete_answer(struct ct_http_request *request)
+{
+	const struct ct_http_folder *folder = request->folder;
+	if (request->response == NULL)
+		return;
+	if (folder != NULL)
+		ct_http_response_default(request->response, folder->name, folder->value);
+	if (request->row != NULL && request->is_known_method && request->method == CT_HTTP_OPTIONS)
+		ct_http_router_allow(request, request->response);
+}
+
 /* From here on nothing may be written any more; false: that was so already. */
 static bool claim_last_word(struct ct_http_connection *connection)
 {
@@ -127,6 +142,7 @@ static int answer_raw(struct ct_http_request *request)
 		return STEP_CLOSE;
 	/* NULL: out of memory, or a shared answer where no such can be given. */
 	struct ct_http_response *response = request->response;
+	complete_answer(request);
 	request->status = response != NULL ? ct_http_response_status(response) : 500;
 	struct ct_buffer bytes;
 	ct_buffer_init(&bytes, CT_HTTP_LARGE_POOL_BYTES);
@@ -135,8 +151,9 @@ static int answer_raw(struct ct_http_request *request)
 	if (response != NULL && ct_buffer_error(&bytes) == 0)
 		send_now(request, bytes.data, bytes.length);
 	else
-		ct_http_send_problem(connection->fd, request->id, CT_ERROR_INTERNAL,
-		    "the answer could not be given");
+		ct_http_send_problem(connection->fd, request->id,
+		    ct_http_problem_for(
+			request->id, CT_ERROR_INTERNAL, "the answer could not be given"));
 	request->sent_bytes = bytes.length;
 	ct_buffer_done(&bytes);
 	request->stage = CT_HTTP_STAGE_REPLY;
@@ -155,6 +172,7 @@ static struct MHD_Response *build_answer(
 	}
 	if (request->response == NULL)
 		return NULL;
+	complete_answer(request);
 	struct MHD_Response *built = ct_http_response_build(request->response, request, ret_size);
 	request->status = ct_http_response_status(request->response);
 	return built;
@@ -341,6 +359,41 @@ static void adopt_request_id(struct ct_http_request *request)
 	request->id[id.length] = '\0';
 }
 
+/* The segment that names it may have come in escapes. */
+static void set_folder(struct ct_http_request *request)
+{
+	struct ct_http_connection *connection = request->connection;
+	if (request->segment_count == 0)
+		return;
+	struct ct_slice first = { request->segments[0].text, request->segments[0].length };
+	const struct ct_http_folder *folder =
+	    ct_http_router_folder(&connection->server->router, first);
+	ct_lock_take(&connection->lock);
+	request->folder = folder;
+	ct_lock_release(&connection->lock);
+}
+
+static struct ct_http_response *refuse_target(
+    const struct ct_http_request *request, int error, const char *why)
+{
+	struct ct_http_response *refusal = ct_http_problem(request, error, "%s", why);
+	if (error == CT_ERROR_URI_TOO_LONG && request->path == NULL)
+		ct_http_problem_limit(
+		    refusal, CT_HTTP_MAX_TARGET_BYTES - 1, request->target_length);
+	else if (error == CT_ERROR_URI_TOO_LONG)
+		ct_http_problem_limit(refusal, CT_HTTP_MAX_PATH_BYTES, strlen(request->path));
+	return refusal;
+}
+
+static struct ct_http_response *refuse_body(const struct ct_http_request *request)
+{
+	struct ct_http_response *refusal = ct_http_problem(
+	    request, CT_ERROR_TOO_LARGE, "this resource takes no body with this method");
+	if (!request->head.chunked)
+		ct_http_problem_limit(refusal, 0, request->head.content_length);
+	return refusal;
+}
+
 /* Route and key; the handler is called only when both are right. */
 static struct ct_http_response *admit(struct ct_http_request *request)
 {
@@ -350,7 +403,11 @@ static struct ct_http_response *admit(struct ct_http_request *request)
 		return ct_http_problem(request, CT_ERROR_SHUTTING_DOWN, "try again in a moment");
 	int r = ct_http_router_parse(request, &why);
 	if (r < 0)
-		return ct_http_problem(request, r, "%s", why);
+		return refuse_target(request, r, why);
+	set_folder(request);
+	if (request->twice != NULL)
+		return ct_http_problem(request, CT_ERROR_INVALID_HEADER,
+		    "the field %s came twice and may come once", request->twice);
 	struct ct_http_response *refusal = ct_http_router_match(request);
 	/* Who may not come in at all learns that first. */
 	struct ct_http_response *locked =
@@ -361,8 +418,7 @@ static struct ct_http_response *admit(struct ct_http_request *request)
 	}
 	if (refusal == NULL && ct_http_has_body(request) &&
 	    request->row->route.handler->body == NULL)
-		refusal = ct_http_problem(
-		    request, CT_ERROR_TOO_LARGE, "this resource takes no body with this method");
+		refusal = refuse_body(request);
 	return refusal;
 }
 
@@ -400,6 +456,9 @@ static int first_call(struct ct_http_request *request, const char *method, const
 	int r = ct_http_guard_check(request->mhd, &line, &request->head, &why);
 	if (r < 0)
 		return refuse_raw(request, r, why);
+	r = ct_http_fields_gather(request);
+	if (r < 0)
+		return refuse_raw(request, r, "there is no memory for the head");
 	adopt_request_id(request);
 	request->stage = CT_HTTP_STAGE_HEAD;
 	struct ct_http_response *refusal = admit(request);
@@ -526,11 +585,30 @@ int ct_http_request_step(struct ct_http_request *request, const char *method, co
 	return last_call(request);
 }
 
+/* Who else has answered: the watchdog, or libmicrohttpd itself. */
+static void note_end(struct ct_http_request *request)
+{
+	ct_lock_take(&request->connection->lock);
+	if (request->status == 0)
+		request->status = request->broken_status;
+	ct_lock_release(&request->connection->lock);
+	const union MHD_ConnectionInfo *info =
+	    MHD_get_connection_info(request->mhd, MHD_CONNECTION_INFO_HTTP_STATUS);
+	if (request->status == 0 && info != NULL)
+		request->status = (int)info->http_status;
+	/* A refused head has not been cut up: only the log sees this. */
+	if (request->path == NULL && request->text != NULL) {
+		request->text[strcspn(request->text, "?")] = '\0';
+		request->path = request->text;
+	}
+}
+
 void ct_http_request_finish(struct ct_http_request *request)
 {
 	struct ct_http_connection *connection = request->connection;
 	CT_ASSERT_MAGIC(request, REQUEST_MAGIC);
 	CT_ASSERT(request->stage != CT_HTTP_STAGE_NONE);
+	note_end(request);
 	if (request->head_called && request->row->route.handler->gone != NULL)
 		request->row->route.handler->gone(request, request->row->route.context);
 	ct_http_access_log(request);
@@ -544,6 +622,8 @@ void ct_http_request_finish(struct ct_http_request *request)
 	request->answered = false;
 	request->proceed = false;
 	request->interrupted = false;
+	request->broken_status = 0;
+	request->folder = NULL;
 	ct_lock_release(&connection->lock);
 	reset(request);
 	ct_http_clock_set(connection, CT_HTTP_CLOCK_IDLE);

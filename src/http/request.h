@@ -17,7 +17,11 @@ struct ct_http_response;
 enum ct_http_method ct_http_method(const struct ct_http_request *request);
 /* A parameter of the pattern, percent-decoded, UTF-8, NUL-terminated. Asserts that it exists. */
 const char *ct_http_parameter(const struct ct_http_request *request, const char *name);
-/* The header's value; absent when there is none, or more than one. */
+/*
+ * The field's value, without blanks around it; absent when there is none. Lines of one name are one
+ * list, joined by ", " (RFC 9110 section 5.3); a request in which a field that is no list comes
+ * twice has been refused before the handler.
+ */
 struct ct_slice ct_http_header(const struct ct_http_request *request, const char *name);
 /* 0 absent, 1 decimal number, CT_ERROR_INVALID_HEADER anything else, or above `max`. */
 int ct_http_header_u64(

@@ -11,6 +11,7 @@
 
 struct MHD_Connection;
 struct ct_http_connection;
+struct ct_http_joined;
 struct ct_http_shared;
 
 enum ct_http_stage {
@@ -48,6 +49,8 @@ struct ct_http_request {
 	struct ct_http_query_parameter parameters[CT_HTTP_MAX_QUERY_PARAMETERS];
 	size_t parameter_count;
 	struct ct_http_head head;
+	struct ct_http_joined *joined; /* owned: fields that came on several lines */
+	const char *twice;	       /* a field that came twice and must not; NULL: none */
 	const struct ct_http_row *row;
 	uint64_t received_bytes;
 	size_t rest_bytes; /* of the last piece, which its handler left for later */
@@ -64,7 +67,9 @@ struct ct_http_request {
 	bool proceed; /* ct_http_proceed was called */
 	bool answered;
 	bool interrupted;
-	struct ct_http_response *response; /* the answer, or: */
+	int broken_status;		     /* of the answer that the watchdog gave; 0: none */
+	const struct ct_http_folder *folder; /* whose field its answers get */
+	struct ct_http_response *response;   /* the answer, or: */
 	struct ct_http_shared *shared;
 	int shared_status;
 };
@@ -75,6 +80,11 @@ void ct_http_request_begin(
 int ct_http_request_step(struct ct_http_request *request, const char *method, const char *version,
     const char *upload_data, size_t *upload_size);
 void ct_http_request_finish(struct ct_http_request *request);
+
+/* ---- fields.c ---- */
+/* Once the head is there: sets `joined` and `twice`. -ENOMEM. */
+int ct_http_fields_gather(struct ct_http_request *request);
+void ct_http_fields_done(struct ct_http_request *request);
 
 /* ---- auth.c ---- */
 /* NULL: may pass; else the refusal. */

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 
 #define MAX_JSON_BYTES (8u << 20)
@@ -91,6 +92,18 @@ void ct_http_response_header(struct ct_http_response *response, const char *name
 		return;
 	}
 	response->fields[response->field_count++] = field;
+}
+
+void ct_http_response_default(
+    struct ct_http_response *response, const char *name, const char *value)
+{
+	if (response == NULL)
+		return;
+	for (size_t i = 0; i < response->field_count; i++) {
+		if (strcasecmp(response->fields[i].name, name) == 0)
+			return;
+	}
+	ct_http_response_header(response, name, value);
 }
 
 void ct_http_response_header_u64(

@@ -52,7 +52,9 @@ struct ct_http_response *ct_http_problem(const struct ct_http_request *request, 
 /* The problem's JSON, for a place inside of another answer; frees `response`, which may be NULL.
  * The caller's; NULL: out of memory. */
 struct ct_json *ct_http_problem_take_json(struct ct_http_response *response);
-/* Adds members to the problem's JSON: the limit and the value that passed it. */
+/* Members of the problem's JSON: the limit and the value that passed it; any other by its name. */
 void ct_http_problem_limit(struct ct_http_response *response, uint64_t limit, uint64_t value);
+void ct_http_problem_number(struct ct_http_response *response, const char *name, uint64_t number);
+void ct_http_problem_text(struct ct_http_response *response, const char *name, const char *text);
 
 #endif

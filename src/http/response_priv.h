@@ -26,7 +26,12 @@ struct MHD_Response *ct_http_shared_response(struct ct_http_shared *shared, uint
 struct MHD_Response *ct_http_shared_part(
     struct ct_http_shared *shared, uint64_t offset, uint64_t length);
 const void *ct_http_shared_data(const struct ct_http_shared *shared, uint64_t *ret_size);
-/* Writes what fits into the socket's buffer, without waiting. */
-void ct_http_send_problem(int fd, const char *request_id, int error, const char *detail);
+/* Adds a field unless there is one of that name. */
+void ct_http_response_default(
+    struct ct_http_response *response, const char *name, const char *value);
+/* For whom there is no request (yet). */
+struct ct_http_response *ct_http_problem_for(const char *request_id, int error, const char *detail);
+/* Takes the problem over; writes what fits into the socket's buffer, without waiting. */
+void ct_http_send_problem(int fd, const char *request_id, struct ct_http_response *response);
 
 #endif

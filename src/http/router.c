@@ -7,7 +7,7 @@
 #include "base/assert.h"
 #include "base/buffer.h"
 #include "http/request_priv.h"
-#include "http/response.h"
+#include "http/response_priv.h"
 #include "http/server_priv.h"
 
 #include <errno.h>
@@ -76,6 +76,26 @@ int ct_http_router_add(struct ct_http_router *router, const struct ct_http_route
 	return 0;
 }
 
+const struct ct_http_folder *ct_http_router_folder(
+    const struct ct_http_router *router, struct ct_slice segment)
+{
+	for (size_t i = 0; i < router->folder_count; i++) {
+		if (ct_slice_equal(segment, router->folders[i].folder))
+			return &router->folders[i];
+	}
+	return NULL;
+}
+
+int ct_http_router_add_folder(struct ct_http_router *router, const struct ct_http_folder *folder)
+{
+	if (ct_http_router_folder(router, ct_slice_from_string(folder->folder)) != NULL)
+		return -EEXIST;
+	if (router->folder_count == CT_HTTP_MAX_FOLDERS)
+		return CT_ERROR_LIMIT_REACHED;
+	router->folders[router->folder_count++] = *folder;
+	return 0;
+}
+
 void ct_http_router_done(struct ct_http_router *router)
 {
 	free(router->rows);
@@ -141,6 +161,13 @@ static void list_methods(const struct ct_http_router *router, const struct ct_ht
 	ct_buffer_done(&list);
 }
 
+void ct_http_router_allow(const struct ct_http_request *request, struct ct_http_response *response)
+{
+	char methods[128];
+	list_methods(&request->connection->server->router, request, methods, sizeof(methods));
+	ct_http_response_default(response, "Allow", methods);
+}
+
 static struct ct_http_response *answer_without_row(
     const struct ct_http_router *router, struct ct_http_request *request)
 {
@@ -187,17 +214,25 @@ static void set_method(struct ct_http_request *request)
 }
 
 /* RFC 9112 section 3.2.2: "http://host/path" is as good as "/path". */
-static char *skip_authority(char *target)
+static size_t authority_length(const char *target)
 {
 	struct ct_slice slice = ct_slice_from_string(target);
 	size_t scheme = ct_slice_starts_with(slice, "http://")	  ? 7
 			: ct_slice_starts_with(slice, "https://") ? 8
 								  : 0;
 	if (scheme == 0)
-		return target;
-	target += scheme;
-	target += strcspn(target, "/?");
-	return target;
+		return 0;
+	return scheme + strcspn(target + scheme, "/?");
+}
+
+const struct ct_http_folder *ct_http_router_folder_of_target(
+    const struct ct_http_router *router, const char *target)
+{
+	target += authority_length(target);
+	if (target[0] != '/')
+		return NULL;
+	return ct_http_router_folder(
+	    router, (struct ct_slice){ target + 1, strcspn(target + 1, "/?") });
 }
 
 /* Decodes every segment into `*space`, NUL-terminated, and moves it on. */
@@ -269,7 +304,7 @@ int ct_http_router_parse(struct ct_http_request *request, const char **ret_why)
 		return CT_ERROR_URI_TOO_LONG;
 	}
 	/* ct_http_request_begin has left the room that the decoded parts need. */
-	char *path = skip_authority(request->text);
+	char *path = request->text + authority_length(request->text);
 	char *space = request->text + request->target_length + 1;
 	char *query = strchr(path, '?');
 	if (query != NULL)

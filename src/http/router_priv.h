@@ -4,6 +4,7 @@
 #ifndef CT_HTTP_ROUTER_PRIV_H
 #define CT_HTTP_ROUTER_PRIV_H
 
+#include "base/slice.h"
 #include "calotype/error.h"
 #include "http/limits_priv.h"
 #include "http/route.h"
@@ -23,11 +24,26 @@ struct ct_http_row {
 	struct ct_http_segment segments[CT_HTTP_MAX_SEGMENTS];
 	size_t segment_count;
 };
+/* A field of all answers below one folder. */
+struct ct_http_folder {
+	const char *folder; /* "uploads" */
+	const char *name, *value;
+};
 struct ct_http_router {
 	struct ct_http_row *rows;
 	size_t row_count;
+	struct ct_http_folder folders[CT_HTTP_MAX_FOLDERS];
+	size_t folder_count;
 };
 int ct_http_router_add(struct ct_http_router *router, const struct ct_http_route *route);
+int ct_http_router_add_folder(struct ct_http_router *router, const struct ct_http_folder *folder);
+/* The folder that a path's first segment names, or the target's as it came; NULL: none. */
+const struct ct_http_folder *ct_http_router_folder(
+    const struct ct_http_router *router, struct ct_slice segment);
+const struct ct_http_folder *ct_http_router_folder_of_target(
+    const struct ct_http_router *router, const char *target);
+/* Says in `response` which methods the request's path has. */
+void ct_http_router_allow(const struct ct_http_request *request, struct ct_http_response *response);
 void ct_http_router_done(struct ct_http_router *router);
 /* Cuts and decodes request->target: path, segments, query. A code, and why. */
 int ct_http_router_parse(struct ct_http_request *request, const char **ret_why);

@@ -86,6 +86,14 @@ int ct_http_server_add(
 	return 0;
 }
 
+int ct_http_server_add_field(
+    struct ct_http_server *server, const char *folder, const char *name, const char *value)
+{
+	const struct ct_http_folder added = { folder, name, value };
+	CT_ASSERT(server->small == NULL);
+	return ct_http_router_add_folder(&server->router, &added);
+}
+
 int ct_http_server_start(struct ct_http_server *server)
 {
 	CT_ASSERT(server->small == NULL);

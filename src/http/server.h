@@ -35,6 +35,14 @@ int ct_http_server_new(const struct ct_http_options *options, struct ct_http_ser
  * appear once (-EEXIST). */
 int ct_http_server_add(
     struct ct_http_server *server, const struct ct_http_route *routes, size_t count);
+/*
+ * A field of every answer to a path whose first segment is `folder` ("uploads"), also of what the
+ * engine itself refuses there; an answer that has such a field keeps its own. Shared bodies don't
+ * get it. Before the start; the strings outlive the server. -EEXIST: the folder has one;
+ * CT_ERROR_LIMIT_REACHED: there are 4.
+ */
+int ct_http_server_add_field(
+    struct ct_http_server *server, const char *folder, const char *name, const char *value);
 int ct_http_server_start(struct ct_http_server *server);
 /* "http://127.0.0.1:8080" with the real port, or "unix:/path"; borrowed. */
 const char *ct_http_server_url(const struct ct_http_server *server);

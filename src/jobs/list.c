@@ -26,26 +26,41 @@ static bool find_state(const struct ct_list *list, const char *name, int *ret_st
 	return false;
 }
 
+static struct ct_http_response *refuse(const struct ct_http_request *request, const char *why)
+{
+	return ct_http_problem(request, CT_ERROR_INVALID_PARAMETER, "%s", why);
+}
+
+static struct ct_http_response *parse_limit(
+    const struct ct_http_request *request, const char *limit, struct ct_list_page *page)
+{
+	uint64_t number = CT_LIST_LIMIT_DEFAULT;
+	int r = 0;
+	if (limit != NULL)
+		r = ct_slice_to_u64(ct_slice_from_string(limit), INT64_MAX, &number);
+	if (r == 0 && number >= 1 && number <= CT_LIST_LIMIT_MAX) {
+		page->limit = (int)number;
+		return NULL;
+	}
+	struct ct_http_response *refusal = refuse(request, "'limit' is a number from 1 to 200");
+	if (r == 0)
+		ct_http_problem_limit(refusal, CT_LIST_LIMIT_MAX, number);
+	return refusal;
+}
+
 /* What is wrong with the query, or NULL. */
-static const char *parse(
+static struct ct_http_response *parse(
     const struct ct_http_request *request, const struct ct_list *list, struct ct_list_page *page)
 {
 	const char *state = ct_http_query(request, "state");
-	const char *limit = ct_http_query(request, "limit");
 	const char *cursor = ct_http_query(request, "cursor");
-	uint64_t number = CT_LIST_LIMIT_DEFAULT;
 	page->state = list->default_state;
 	if (state != NULL && !find_state(list, state, &page->state))
-		return "'state' is none of the states that these have";
-	if (limit != NULL &&
-	    ct_slice_to_u64(ct_slice_from_string(limit), CT_LIST_LIMIT_MAX, &number) < 0)
-		return "'limit' is a number from 1 to 200";
-	if (number == 0)
-		return "'limit' is a number from 1 to 200";
-	page->limit = (int)number;
+		return refuse(request, "'state' is none of the states that these have");
 	if (cursor != NULL && ct_cursor_parse(cursor, &page->before_at, page->before_id) < 0)
-		return "'cursor' is what 'next' of the page before said, unchanged";
-	return NULL;
+		return refuse(
+		    request, "'cursor' is what 'next' of the page before said, unchanged");
+	return parse_limit(request, ct_http_query(request, "limit"), page);
 }
 
 /* ---- the page; in a reader's thread ---- */
@@ -111,10 +126,9 @@ enum ct_http_next ct_list_answer(struct ct_http_request *request, const struct c
 		return ct_http_answer(request, NULL);
 	call->request = request;
 	call->list = list;
-	const char *wrong = parse(request, list, &call->page);
-	if (wrong != NULL)
-		return ct_http_answer(
-		    request, ct_http_problem(request, CT_ERROR_INVALID_PARAMETER, "%s", wrong));
+	struct ct_http_response *refusal = parse(request, list, &call->page);
+	if (refusal != NULL)
+		return ct_http_answer(request, refusal);
 	int r = ct_thread_pool_submit(list->readers, run_call, call);
 	if (r < 0)
 		return ct_http_answer(

@@ -33,12 +33,6 @@ struct tus {
 
 /* ---- answers ---- */
 
-static struct ct_http_response *with_version(struct ct_http_response *response)
-{
-	ct_http_response_header(response, "Tus-Resumable", VERSION);
-	return response;
-}
-
 /* A problem says no-store by itself. */
 static struct ct_http_response *response_new(int status)
 {
@@ -50,7 +44,7 @@ static struct ct_http_response *response_new(int status)
 
 static enum ct_http_next refuse(struct ct_http_request *request, int error, const char *detail)
 {
-	return ct_http_answer(request, with_version(ct_http_problem(request, error, "%s", detail)));
+	return ct_http_answer(request, ct_http_problem(request, error, "%s", detail));
 }
 
 /* The session ends before the answer: after it, `gone` may run at any moment. */
@@ -63,7 +57,7 @@ static enum ct_http_next answer(struct tus *tus, struct ct_http_response *respon
 		    tus->uploads, response, "uploads", ct_session_row(tus->session)->id);
 	ct_session_end(tus->session);
 	tus->session = NULL;
-	return ct_http_answer(request, with_version(response));
+	return ct_http_answer(request, response);
 }
 
 static enum ct_http_next fail(struct tus *tus, int error)
@@ -72,8 +66,10 @@ static enum ct_http_next fail(struct tus *tus, int error)
 	struct ct_http_response *response =
 	    ct_answer_problem(tus->uploads, tus->request, tus->session, error, tus->body_bytes);
 
-	if (error == CT_ERROR_OFFSET_CONFLICT)
+	if (error == CT_ERROR_OFFSET_CONFLICT) {
 		ct_http_response_header_u64(response, "Upload-Offset", row->at.offset);
+		ct_http_problem_number(response, "offset", row->at.offset);
+	}
 	ct_answer_job_link(tus->uploads, response, row->job_id);
 	return answer(tus, response);
 }
@@ -120,8 +116,8 @@ static bool speaks_tus(struct ct_http_request *request)
 static enum ct_http_next refuse_version(struct ct_http_request *request)
 {
 	struct ct_http_response *response =
-	    with_version(ct_http_problem(request, CT_ERROR_UNSUPPORTED_TUS_VERSION,
-		"this address speaks tus " VERSION "; send Tus-Resumable: " VERSION));
+	    ct_http_problem(request, CT_ERROR_UNSUPPORTED_TUS_VERSION,
+		"this address speaks tus " VERSION "; send Tus-Resumable: " VERSION);
 
 	ct_http_response_header(response, "Tus-Version", VERSION);
 	return ct_http_answer(request, response);
@@ -193,7 +189,7 @@ static enum ct_http_next open_session(struct ct_uploads *uploads, struct ct_http
 static enum ct_http_next options_head(struct ct_http_request *request, void *context)
 {
 	struct ct_uploads *uploads = context;
-	struct ct_http_response *response = with_version(response_new(204));
+	struct ct_http_response *response = response_new(204);
 
 	ct_http_response_header(response, "Tus-Version", VERSION);
 	ct_http_response_header(response, "Tus-Extension", EXTENSIONS);
@@ -263,7 +259,17 @@ static enum ct_http_next refuse_size(
     struct ct_uploads *uploads, struct ct_http_request *request, int error, uint64_t value_bytes)
 {
 	return ct_http_answer(
-	    request, with_version(ct_answer_problem(uploads, request, NULL, error, value_bytes)));
+	    request, ct_answer_problem(uploads, request, NULL, error, value_bytes));
+}
+
+static enum ct_http_next refuse_chunk(
+    struct ct_http_request *request, uint64_t limit_bytes, uint64_t value_bytes)
+{
+	struct ct_http_response *problem =
+	    ct_http_problem(request, CT_ERROR_TOO_LARGE, "the body is longer than Upload-Length");
+
+	ct_http_problem_limit(problem, limit_bytes, value_bytes);
+	return ct_http_answer(request, problem);
 }
 
 static enum ct_http_next create_head(struct ct_http_request *request, void *context)
@@ -285,7 +291,7 @@ static enum ct_http_next create_head(struct ct_http_request *request, void *cont
 		return refuse_size(uploads, request, CT_ERROR_TOO_LARGE, creation.length_bytes);
 	if (has_chunk_type(request) && ct_http_content_length(request, &body_bytes) &&
 	    body_bytes > creation.length_bytes)
-		return refuse(request, CT_ERROR_TOO_LARGE, "the body is longer than Upload-Length");
+		return refuse_chunk(request, creation.length_bytes, body_bytes);
 	if (ct_uploads_is_full(uploads))
 		return refuse_size(uploads, request, CT_ERROR_LIMIT_REACHED, 0);
 	return create(uploads, request, &creation);
@@ -526,5 +532,9 @@ int ct_uploads_add_tus_routes(struct ct_uploads *uploads, struct ct_http_server 
 		{ CT_HTTP_DELETE, "/uploads/{id}", CT_SCOPE_WRITE, &on_delete, uploads },
 		{ CT_HTTP_POST, "/uploads/{id}", CT_SCOPE_WRITE, &on_override, uploads },
 	};
+	/* Also what the engine refuses by itself is read by a tus client. */
+	int r = ct_http_server_add_field(server, "uploads", "Tus-Resumable", VERSION);
+	if (r < 0)
+		return r;
 	return ct_http_server_add(server, routes, sizeof(routes) / sizeof(routes[0]));
 }

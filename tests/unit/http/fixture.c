@@ -169,7 +169,7 @@ static const struct ct_http_route scripted_routes[] = {
 
 /* ---- the server ---- */
 
-void rig_start_with(struct rig *rig, const struct ct_http_options *options,
+void rig_build(struct rig *rig, const struct ct_http_options *options,
     const struct ct_http_route *routes, size_t count)
 {
 	struct ct_http_options mine = *options;
@@ -184,9 +184,20 @@ void rig_start_with(struct rig *rig, const struct ct_http_options *options,
 		      sizeof(scripted_routes) / sizeof(scripted_routes[0])) == 0);
 	if (count > 0)
 		CT_ASSERT(ct_http_server_add(rig->server, routes, count) == 0);
+}
+
+void rig_begin(struct rig *rig)
+{
 	CT_ASSERT(ct_http_server_start(rig->server) == 0);
 	const char *colon = strrchr(ct_http_server_url(rig->server), ':');
 	rig->port = (int)strtol(colon + 1, NULL, 10);
+}
+
+void rig_start_with(struct rig *rig, const struct ct_http_options *options,
+    const struct ct_http_route *routes, size_t count)
+{
+	rig_build(rig, options, routes, count);
+	rig_begin(rig);
 }
 
 void rig_start(struct rig *rig, const struct ct_http_options *options)

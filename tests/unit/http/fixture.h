@@ -46,6 +46,10 @@ extern struct counts counts;
 void rig_start(struct rig *rig, const struct ct_http_options *options);
 void rig_start_with(struct rig *rig, const struct ct_http_options *options,
     const struct ct_http_route *routes, size_t count);
+/* The two halves of it. */
+void rig_build(struct rig *rig, const struct ct_http_options *options,
+    const struct ct_http_route *routes, size_t count);
+void rig_begin(struct rig *rig);
 void rig_stop(struct rig *rig);
 /* Answers what ACT_WAIT_HELD holds. */
 void rig_release(void);

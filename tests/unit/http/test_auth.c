@@ -155,6 +155,8 @@ Test(auth, keys_and_scopes)
 	cr_assert_eq(try("GET /read", "authorization: bearer   " READER " \r\n"), 200);
 	cr_assert_eq(try("GET /both", BEARER(READER)), 403);
 	cr_assert_not_null(strstr(reply_header(&reply, "WWW-Authenticate"), "insufficient_scope"));
+	cr_assert_not_null(strstr(reply_header(&reply, "WWW-Authenticate"), "scope=\"write\""));
+	cr_assert_not_null(strstr(reply.body, "\"required_scope\":\"write\""), "%s", reply.body);
 	cr_assert_eq(try("GET /both", BEARER(WRITER)), 200);
 	cr_assert_eq(try("POST /write", BEARER(READER)), 403);
 	cr_assert_eq(try("GET /public", BEARER(READER)), 200);
@@ -168,7 +170,7 @@ Test(auth, keys_and_scopes)
 		cr_assert_eq(try("GET /read", wrong[i]), 401, "%s", wrong[i]);
 	cr_assert_eq(try("GET /public", BEARER(WRONG)), 401);
 	cr_assert_not_null(strstr(reply_header(&reply, "WWW-Authenticate"), "invalid_token"));
-	cr_assert_eq(try("GET /read", BEARER(READER) BEARER(READER)), 401);
+	cr_assert_eq(try("GET /read", BEARER(READER) BEARER(READER)), 400);
 	cr_assert_eq(try("GET /read", "Authorization: Basic YTpi\r\n"), 401);
 	cr_assert_eq(try("GET /public", "Authorization: Basic YTpi\r\n"), 200);
 	/* With keys, a proxy is as good as any client. */

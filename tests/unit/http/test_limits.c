@@ -47,6 +47,7 @@ Test(limits, connections_of_one_address)
 		cr_assert(client_read(fd, false, &reply));
 		cr_assert_eq(reply.status, 429);
 		cr_assert_not_null(strstr(reply.body, "one address may hold 3 connections"));
+		cr_assert_not_null(strstr(reply.body, "\"limit\":3,\"value\":4"), "%s", reply.body);
 		cr_assert_str_eq(reply_header(&reply, "Retry-After"), "1");
 		cr_assert(client_is_closed(fd, 1000));
 		close(fd);
@@ -80,6 +81,7 @@ Test(limits, connections_in_all)
 	cr_assert(client_read(third, false, &reply));
 	cr_assert_eq(reply.status, 503);
 	cr_assert_not_null(strstr(reply.body, "\"code\":\"too_many_connections\""));
+	cr_assert_not_null(strstr(reply.body, "\"limit\":2,\"value\":3"), "%s", reply.body);
 	close(third);
 	close(silent);
 	sleep_ms(100);

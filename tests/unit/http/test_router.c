@@ -196,6 +196,10 @@ Test(router, options_is_answered_with_allow)
 	cr_assert_eq(reply.status, 204);
 	cr_assert_str_eq(
 	    reply_header(&reply, "Allow"), "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+	/* Also where the route answers it itself. */
+	get("OPTIONS", "/uploads");
+	cr_assert_eq(reply.status, 200);
+	cr_assert_str_eq(reply_header(&reply, "Allow"), "POST, OPTIONS");
 	get("OPTIONS", "/nowhere");
 	cr_assert_eq(reply.status, 404);
 }
@@ -238,12 +242,98 @@ Test(router, header_accessors_are_strict)
 		ask(&rig, text, &reply);
 		cr_assert_not_null(strstr(reply.body, want), "%s: %s", bad[i], reply.body);
 	}
-	ask(&rig,
-	    "GET / HTTP/1.1\r\nHost: h\r\nX-Number: 1\r\nx-number: 1\r\n"
-	    "X-Single: a\r\nX-Single: a\r\n\r\n",
-	    &reply);
+	ask(&rig, "GET / HTTP/1.1\r\nHost: h\r\nX-Number: 1\r\nx-number: 1\r\n\r\n", &reply);
 	cr_assert_not_null(strstr(reply.body, "\"found\":-"), "%s", reply.body);
-	cr_assert_null(strstr(reply.body, "single"));
+}
+
+/* RFC 9110 section 5.3: it once counted as absent. */
+Test(router, a_list_on_several_lines_is_one_list)
+{
+	int fd = client_open(&rig);
+	for (int i = 0; i < 3; i++) {
+		client_say(fd, "GET / HTTP/1.1\r\nX-Single: \"a\" \r\nHost: h\r\nx-single:\"b\"\r\n"
+			       "X-Other: 1\r\nX-Single:\r\nX-SINGLE: \"c\"\r\nX-Other: 2\r\n\r\n");
+		cr_assert(client_read(fd, false, &reply));
+		cr_assert_not_null(
+		    strstr(reply.body, "\"single\":\"\\\"a\\\", \\\"b\\\", , \\\"c\\\"\""), "%s",
+		    reply.body);
+		/* Nothing of it is left for the next request. */
+		client_say(fd, "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+		cr_assert(client_read(fd, false, &reply));
+		cr_assert_null(strstr(reply.body, "single"), "%s", reply.body);
+	}
+	close(fd);
+}
+
+Test(router, what_is_no_list_may_come_once)
+{
+	static const char *const names[] = { "Authorization", "Content-Type", "Range", "If-Range",
+		"Upload-Offset", "Upload-Length", "Tus-Resumable", "X-HTTP-Method-Override" };
+	int fd = client_open(&rig);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		char head[256];
+		char want[128];
+		(void)snprintf(head, sizeof(head),
+		    "GET / HTTP/1.1\r\nHost: h\r\n%s: 1\r\nX: y\r\n%s: 1\r\n\r\n", names[i],
+		    names[i]);
+		(void)snprintf(want, sizeof(want), "the field %s came twice", names[i]);
+		client_say(fd, head);
+		cr_assert(client_read(fd, false, &reply));
+		cr_assert_eq(reply.status, 400, "%s", names[i]);
+		cr_assert_not_null(strstr(reply.body, "\"code\":\"invalid_header\""));
+		cr_assert_not_null(strstr(reply.body, want), "%s", reply.body);
+		client_say(fd, "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+		cr_assert(client_read(fd, false, &reply));
+		cr_assert_eq(reply.status, 200);
+	}
+	close(fd);
+}
+
+/* ---- fields of a folder ---- */
+
+static void add_folder(void)
+{
+	cr_assert_eq(ct_http_server_add_field(rig.server, "images", "X-Folder", "yes"), 0);
+	cr_assert_eq(ct_http_server_add_field(rig.server, "images", "X-Other", "no"), -EEXIST);
+	for (int i = 0; i < 3; i++) {
+		static const char *const names[] = { "a", "b", "c" };
+		cr_assert_eq(ct_http_server_add_field(rig.server, names[i], "X", "y"), 0);
+	}
+	cr_assert_eq(ct_http_server_add_field(rig.server, "d", "X", "y"), CT_ERROR_LIMIT_REACHED);
+}
+
+Test(folder, its_field_is_in_every_answer, .timeout = 30)
+{
+	static const struct ct_http_options options = { .head_deadline_ms = 300 };
+	rig_build(&rig, &options, routes, 9);
+	add_folder();
+	rig_begin(&rig);
+	static const struct {
+		const char *request;
+		int status;
+		bool has;
+	} cases[] = {
+		{ "GET /images HTTP/1.1\r\nHost: h\r\n\r\n", 200, true },
+		{ "GET /%69mages?a HTTP/1.1\r\nHost: h\r\n\r\n", 200, true },
+		{ "GET http://h/images HTTP/1.1\r\nHost: h\r\n\r\n", 200, true },
+		{ "DELETE /images HTTP/1.1\r\nHost: h\r\n\r\n", 405, true },
+		{ "OPTIONS /images HTTP/1.1\r\nHost: h\r\n\r\n", 204, true },
+		{ "GET /images/a/b/c HTTP/1.1\r\nHost: h\r\n\r\n", 404, true },
+		{ "GET /images%00 HTTP/1.1\r\nHost: h\r\n\r\n", 400, false },
+		{ "GET /images HTTP/1.1\r\nHost: h\r\nRange: 1\r\nRange: 1\r\n\r\n", 400, true },
+		{ "GET /images HTTP/1.1\r\nHost: h\r\nHost: h\r\n\r\n", 400, true },
+		{ "GET /images?a HTTP/1.1\r\nHost: h\r\nX: ", 408, true },
+		{ "GET /images HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\na", 413, true },
+		{ "GET / HTTP/1.1\r\nHost: h\r\n\r\n", 200, false },
+		{ "GET /imagesx HTTP/1.1\r\nHost: h\r\n\r\n", 404, false },
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		ask(&rig, cases[i].request, &reply);
+		cr_assert_eq(reply.status, cases[i].status, "%s: %s", cases[i].request, reply.body);
+		cr_assert_str_eq(reply_header(&reply, "X-Folder"), cases[i].has ? "yes" : "", "%s",
+		    cases[i].request);
+	}
+	rig_stop(&rig);
 }
 
 Test(routes, a_row_may_appear_once, .timeout = 30)

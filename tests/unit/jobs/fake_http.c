@@ -211,3 +211,9 @@ struct ct_http_response *ct_http_problem(
 	ct_http_response_json(response, json);
 	return response;
 }
+
+void ct_http_problem_limit(struct ct_http_response *response, uint64_t limit, uint64_t value)
+{
+	ct_json_set_number(response->answer.json, "limit", (int64_t)limit);
+	ct_json_set_number(response->answer.json, "value", (int64_t)value);
+}

@@ -272,6 +272,10 @@ Test(routes, list_refuses_bad_parameters)
 		cr_expect_str_eq(ct_json_get_text(answer.json, "code"), "invalid_parameter");
 		fake_answer_done(&answer);
 	}
+	struct fake_answer answer = fake_call("GET /jobs?limit=201", NULL);
+	cr_expect_eq(ct_json_get_number(answer.json, "limit", -1), 200);
+	cr_expect_eq(ct_json_get_number(answer.json, "value", -1), 201);
+	fake_answer_done(&answer);
 }
 
 static sem_t busy;
