@@ -20,7 +20,7 @@ LAYERS = ["calotype", "base", "storage", "config", "metrics", "metadata", "http"
 
 # header pattern -> the files that may include it
 HOMES = {
-    r"microhttpd\.h": r"src/http/[^/]+\.c",
+    r"microhttpd\.h": r"(src/http|tests/fuzz)/[^/]+\.c",
     r"curl/.*": r"src/base/http_client\.c",
     r"magic\.h": r"src/uploads/sniff\.c",
     r"sqlite3\.h": r"src/metadata/[^/]+(\.c|_priv\.h)",
