@@ -24,6 +24,7 @@
 #include "metadata/jobs.h"
 #include "metadata/metadata.h"
 #include "operations/operations.h"
+#include "page/page.h"
 #include "uploads/uploads.h"
 
 #include <errno.h>
@@ -63,6 +64,7 @@ struct app {
 	struct ct_uploads *uploads;
 	struct ct_cache *cache;
 	struct ct_delivery *delivery;
+	struct ct_page *page;
 	struct ct_operations *operations;
 
 	/* for the housekeeper and the stop; under its lock */
@@ -271,6 +273,11 @@ static int build_delivery(struct app *app)
 	    &app->delivery);
 }
 
+static int build_page(struct app *app)
+{
+	return ct_page_new(&app->page);
+}
+
 static int build_operations(struct app *app)
 {
 	return ct_operations_new(
@@ -294,6 +301,8 @@ static int add_routes(struct app *app)
 	if (r == 0)
 		r = ct_delivery_add_routes(app->delivery, app->server);
 	if (r == 0)
+		r = ct_page_add_routes(app->page, app->server);
+	if (r == 0)
 		r = ct_operations_add_routes(app->operations, app->server);
 	return r;
 }
@@ -312,6 +321,7 @@ static int build(struct app *app)
 		{ "jobs", build_jobs },
 		{ "resources", build_resources },
 		{ "delivery", build_delivery },
+		{ "page", build_page },
 		{ "operations", build_operations },
 		{ "routes", add_routes },
 	};
@@ -475,6 +485,7 @@ static void free_parts(struct app *app)
 	ct_metadata_close(app->metadata);
 	ct_http_server_free(app->server); /* the last `gone` of a request needs the parts below */
 	ct_operations_free(app->operations);
+	ct_page_free(app->page);
 	ct_delivery_free(app->delivery);
 	ct_cache_free(app->cache);
 	ct_uploads_free(app->uploads);

@@ -16,7 +16,7 @@ if ROOT.is_file():
 
 # A file includes only its own folder and those before it (src/README.md).
 LAYERS = ["calotype", "base", "storage", "config", "metrics", "metadata", "http", "events", "jobs",
-          "images", "imaging", "uploads", "cache", "delivery", "search", "operations", "app"]
+          "images", "imaging", "uploads", "cache", "delivery", "search", "page", "operations", "app"]
 
 # header pattern -> the files that may include it
 HOMES = {
