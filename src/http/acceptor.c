@@ -1,9 +1,9 @@
 /*
  * The acceptor: one thread, one epoll. It accepts, counts, and refuses readably; waits until a
- * client has sent its first byte, which tells by the method whether a body may come; gives the
- * socket to the daemon for that. And it lingers: sockets on which the last word has been said are
- * read to their end for a while, because closing on unread bytes makes the kernel send a reset,
- * which can take the answer away from the client.
+ * client has sent its first bytes, which tell by the method whether a body may come; gives the
+ * socket to the daemon for that, without having taken anything out of it. And it lingers: sockets
+ * on which the last word has been said are read to their end for a while, because closing on unread
+ * bytes makes the kernel send a reset, which can take the answer away from the client.
  *
  * Everything but the inbox belongs to the thread. Its objects begin with a number that tells what
  * they are, since epoll gives back nothing but a pointer.
@@ -14,7 +14,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/thread_pool.h"
+#include "http/look_priv.h"
 #include "http/response_priv.h"
+#include "metrics/metrics.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -59,6 +61,7 @@ struct ct_http_acceptor {
 	struct source listeners[CT_HTTP_MAX_LISTENERS];
 	int listener_count;
 	/* Of the thread. */
+	char peeked[CT_HTTP_SMALL_POOL_BYTES];
 	struct list waiters, lingerers;
 	int64_t paused_until_ms; /* 0: accepting */
 
@@ -194,22 +197,60 @@ static void empty_inbox(struct ct_http_acceptor *acceptor)
 
 /* ---- waiting for the first byte ---- */
 
-static void hand_over(struct ct_http_acceptor *acceptor, struct ct_http_connection *connection,
-    char first, const struct sockaddr_storage *address, socklen_t length)
-{
-	struct ct_http_server *server = acceptor->server;
-	/* GET, HEAD, OPTIONS, DELETE. A body that comes later on a small pool is only slower. */
-	bool small = first == 'G' || first == 'H' || first == 'O' || first == 'D';
-	/* When it fails, all is closed and said. */
-	(void)ct_http_daemon_take(
-	    small ? server->small : server->large, connection, address, length);
-}
-
 static void drop(struct ct_http_connection *connection)
 {
 	int fd = connection->fd;
 	ct_http_connection_remove(connection);
 	(void)close(fd);
+}
+
+/* The problem goes out, and the socket lingers, so that it can be read. Takes `fd` over. */
+static void send_away(struct ct_http_acceptor *acceptor, int fd, const char *request_id,
+    struct ct_http_response *problem)
+{
+	ct_http_send_problem(fd, request_id, problem);
+	(void)shutdown(fd, SHUT_WR); /* ENOTCONN: the client has left */
+	struct source *source = new_lingerer(acceptor, fd);
+	if (source != NULL)
+		begin_linger(acceptor, source);
+}
+
+static void refuse_look(struct ct_http_acceptor *acceptor, struct ct_http_connection *connection,
+    int error, const char *why)
+{
+	char id[CT_ID_CHARS + 1];
+	int fd = connection->fd;
+	ct_http_make_request_id(acceptor->server, id);
+	ct_metrics_add(CT_METRIC_HTTP_MALFORMED, 1);
+	ct_http_access_log_refusal(acceptor->server, &connection->peer, id, error);
+	ct_http_connection_remove(connection);
+	send_away(acceptor, fd, id, ct_http_problem_for(id, error, why));
+}
+
+/* What a socket has sent so far is left in it. As recv(). */
+static ssize_t peek(struct ct_http_acceptor *acceptor, int fd)
+{
+	return recv(fd, acceptor->peeked, sizeof(acceptor->peeked), MSG_PEEK | MSG_DONTWAIT);
+}
+
+/* The first `length` bytes of its request are in acceptor->peeked. */
+static void hand_over(struct ct_http_acceptor *acceptor, struct ct_http_connection *connection,
+    size_t length, const struct sockaddr_storage *address, socklen_t address_length)
+{
+	struct ct_http_server *server = acceptor->server;
+	const char *why;
+	char first = acceptor->peeked[0];
+	/* GET, HEAD, OPTIONS, DELETE. A body that comes later on a small pool is only slower. */
+	bool small = first == 'G' || first == 'H' || first == 'O' || first == 'D';
+	int r = ct_http_look((struct ct_slice){ acceptor->peeked, length },
+	    small ? CT_HTTP_SMALL_POOL_BYTES : CT_HTTP_LARGE_POOL_BYTES, &why);
+	if (r < 0) {
+		refuse_look(acceptor, connection, r, why);
+		return;
+	}
+	/* When it fails, all is closed and said. */
+	(void)ct_http_daemon_take(
+	    small ? server->small : server->large, connection, address, address_length);
 }
 
 static void end_wait(struct ct_http_acceptor *acceptor, struct source *source)
@@ -221,8 +262,7 @@ static void end_wait(struct ct_http_acceptor *acceptor, struct source *source)
 
 static void first_byte(struct ct_http_acceptor *acceptor, struct source *source)
 {
-	char first;
-	ssize_t n = recv(source->fd, &first, 1, MSG_PEEK | MSG_DONTWAIT);
+	ssize_t n = peek(acceptor, source->fd);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	struct ct_http_connection *connection = source->connection;
@@ -230,7 +270,7 @@ static void first_byte(struct ct_http_acceptor *acceptor, struct source *source)
 	socklen_t length = source->address_length;
 	end_wait(acceptor, source);
 	if (n > 0)
-		hand_over(acceptor, connection, first, &address, length);
+		hand_over(acceptor, connection, (size_t)n, &address, length);
 	else
 		drop(connection);
 }
@@ -273,28 +313,24 @@ static void refuse(struct ct_http_acceptor *acceptor, int fd, int error)
 	ct_http_make_request_id(acceptor->server, id);
 	struct ct_http_response *problem = ct_http_problem_for(id, error, detail);
 	ct_http_problem_limit(problem, limit, (uint64_t)limit + 1);
-	ct_http_send_problem(fd, id, problem);
-	(void)shutdown(fd, SHUT_WR); /* ENOTCONN: the client has left */
 	ct_log(CT_LOG_DEBUG, "http.refused", CT_LOG_CODE(error));
-	struct source *source = new_lingerer(acceptor, fd);
-	if (source != NULL)
-		begin_linger(acceptor, source);
+	send_away(acceptor, fd, id, problem);
 }
 
 static void welcome(struct ct_http_acceptor *acceptor, int fd,
     const struct sockaddr_storage *address, socklen_t length)
 {
 	struct ct_http_connection *connection;
-	char first;
 	int r = ct_http_connection_add(acceptor->server, fd, address, &connection);
+	ct_metrics_add(r < 0 ? CT_METRIC_HTTP_REFUSED : CT_METRIC_HTTP_ACCEPTED, 1);
 	if (r < 0) {
 		refuse(acceptor, fd, r);
 		return;
 	}
 	/* Often the request is there already. */
-	ssize_t n = recv(fd, &first, 1, MSG_PEEK | MSG_DONTWAIT);
+	ssize_t n = peek(acceptor, fd);
 	if (n > 0)
-		hand_over(acceptor, connection, first, address, length);
+		hand_over(acceptor, connection, (size_t)n, address, length);
 	else if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		wait_for_byte(acceptor, connection, address, length);
 	else

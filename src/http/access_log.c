@@ -2,6 +2,7 @@
  * One line for each request, when it has ended. The query is left out: it may carry a signature.
  */
 #include "http/request_priv.h"
+#include "base/assert.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "http/server_priv.h"
@@ -21,6 +22,20 @@ static void count(const struct ct_http_request *request, int64_t duration_us)
 	ct_metrics_observe_us(timing, duration_us);
 	ct_metrics_add(CT_METRIC_HTTP_IN, request->received_bytes);
 	ct_metrics_add(CT_METRIC_HTTP_OUT, request->sent_bytes);
+}
+
+void ct_http_access_log_refusal(const struct ct_http_server *server,
+    const struct ct_http_peer *peer, const char *request_id, int error)
+{
+	int status = ct_error_http_status(error);
+	ct_metrics_add(CT_METRIC_HTTP_4XX, 1);
+	CT_ASSERT(status / 100 == 4);
+	if (!server->options.access_log)
+		return;
+	ct_log(CT_LOG_INFO, "http.request", CT_LOG_TEXT("id", request_id),
+	    CT_LOG_TEXT("peer", peer->text), CT_LOG_TEXT("method", ""), CT_LOG_TEXT("path", ""),
+	    CT_LOG_NUMBER("status", status), CT_LOG_NUMBER("in", 0), CT_LOG_NUMBER("out", 0),
+	    CT_LOG_NUMBER("ms", 0), CT_LOG_TEXT("key", ""));
 }
 
 void ct_http_access_log(const struct ct_http_request *request)

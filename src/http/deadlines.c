@@ -25,6 +25,7 @@
 #include "base/thread_pool.h"
 #include "http/response_priv.h"
 #include "http/server_priv.h"
+#include "metrics/metrics.h"
 
 #include <poll.h>
 #include <stdlib.h>
@@ -247,6 +248,7 @@ static void *watch(void *arg)
 			sleep_locked(server, now_us / 1000 + tick);
 		stops = server->watchdog_stops;
 		ct_lock_release(&server->lock);
+		ct_metrics_add(CT_METRIC_HTTP_TIMEOUTS, late);
 		if (late > 0)
 			ct_log(CT_LOG_INFO, "http.late", CT_LOG_NUMBER("connections", late));
 	}

@@ -36,6 +36,7 @@
 #include "base/clock.h"
 #include "http/response_priv.h"
 #include "http/server_priv.h"
+#include "metrics/metrics.h"
 
 #include <microhttpd.h>
 #include <stdio.h>
@@ -454,8 +455,10 @@ static int first_call(struct ct_http_request *request, const char *method, const
 	(void)snprintf(request->method_text, sizeof(request->method_text), "%s", method);
 	ct_http_clock_set(request->connection, CT_HTTP_CLOCK_STILL);
 	int r = ct_http_guard_check(request->mhd, &line, &request->head, &why);
-	if (r < 0)
+	if (r < 0) {
+		ct_metrics_add(CT_METRIC_HTTP_MALFORMED, 1);
 		return refuse_raw(request, r, why);
+	}
 	r = ct_http_fields_gather(request);
 	if (r < 0)
 		return refuse_raw(request, r, "there is no memory for the head");

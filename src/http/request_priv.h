@@ -12,6 +12,8 @@
 struct MHD_Connection;
 struct ct_http_connection;
 struct ct_http_joined;
+struct ct_http_peer;
+struct ct_http_server;
 struct ct_http_shared;
 
 enum ct_http_stage {
@@ -91,6 +93,9 @@ void ct_http_fields_done(struct ct_http_request *request);
 struct ct_http_response *ct_http_auth_check(struct ct_http_request *request, unsigned scope);
 
 /* ---- access_log.c ---- */
+/* A request of which not even the line was read. */
+void ct_http_access_log_refusal(const struct ct_http_server *server,
+    const struct ct_http_peer *peer, const char *request_id, int error);
 void ct_http_access_log(const struct ct_http_request *request);
 
 #endif

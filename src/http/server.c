@@ -5,6 +5,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "metrics/metrics.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -94,9 +95,19 @@ int ct_http_server_add_field(
 	return ct_http_router_add_folder(&server->router, &added);
 }
 
+static bool read_open(void *arg, double *ret_value)
+{
+	struct ct_http_server *server = arg;
+	ct_lock_take(&server->lock);
+	*ret_value = server->connection_count;
+	ct_lock_release(&server->lock);
+	return true;
+}
+
 int ct_http_server_start(struct ct_http_server *server)
 {
 	CT_ASSERT(server->small == NULL);
+	ct_metrics_read_with(CT_METRIC_HTTP_OPEN, read_open, server);
 	int r = ct_http_daemon_start(server, CT_HTTP_SMALL_POOL_BYTES, &server->small);
 	if (r == 0)
 		r = ct_http_daemon_start(server, CT_HTTP_LARGE_POOL_BYTES, &server->large);
@@ -195,6 +206,8 @@ void ct_http_server_free(struct ct_http_server *server)
 	ct_http_deadlines_stop(server);
 	ct_http_daemon_stop(server->small);
 	ct_http_daemon_stop(server->large);
+	if (server->small != NULL)
+		ct_metrics_read_with(CT_METRIC_HTTP_OPEN, NULL, NULL);
 	ct_http_acceptor_free(server->acceptor);
 	while (server->connections != NULL) {
 		CT_ASSERT(!server->connections->started); /* lost without a word: see above */

@@ -1,5 +1,7 @@
 #include "fixture.h"
 
+#include "metrics/metrics.h"
+
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
@@ -138,6 +140,7 @@ Test(guard, hostile_heads_are_refused_and_closed)
 		cr_assert_null(strstr(text, "HTTP/1.1 2"), "%zu: %s", i, hostile[i].text);
 		cr_assert_eq(counts.head, 0, "%zu: %s", i, hostile[i].text);
 	}
+	cr_assert_geq(ct_metrics_count(CT_METRIC_HTTP_MALFORMED), 40);
 }
 
 static const struct bytes good[] = {

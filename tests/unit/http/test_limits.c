@@ -1,6 +1,7 @@
 #include "fixture.h"
 
 #include "base/clock.h"
+#include "metrics/metrics.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -52,6 +53,8 @@ Test(limits, connections_of_one_address)
 		cr_assert(client_is_closed(fd, 1000));
 		close(fd);
 	}
+	cr_assert_eq(ct_metrics_count(CT_METRIC_HTTP_ACCEPTED), 3);
+	cr_assert_eq(ct_metrics_count(CT_METRIC_HTTP_REFUSED), 2);
 	/* Another address has a count of its own. */
 	int other = client_open_from(&rig, "127.0.0.2");
 	client_say(other, GET);
@@ -218,6 +221,10 @@ Test(deadlines, a_head_that_drips_is_answered_with_408)
 	cr_assert_eq(reply.status, 408);
 	cr_assert_not_null(strstr(reply.body, "\"code\":\"request_timeout\""));
 	cr_assert_eq(strlen(reply_header(&reply, "X-Request-Id")), 32);
+	/* Counted when the answer has gone out. */
+	for (int i = 0; i < 200 && ct_metrics_count(CT_METRIC_HTTP_TIMEOUTS) == 0; i++)
+		sleep_ms(5);
+	cr_assert_eq(ct_metrics_count(CT_METRIC_HTTP_TIMEOUTS), 1);
 	close(fd);
 	cr_assert(counts.head == 0 && counts.gone == 0);
 	rig_stop(&rig);
