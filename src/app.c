@@ -176,21 +176,12 @@ static void on_image_deleted(
 static int build_imaging(struct app *app)
 {
 	const struct ct_config *config = app->config;
-	uint64_t deadline_s = config->worker_deadline.number;
-	_Static_assert(CT_CONFIG_MAX_WORKERS <= CT_IMAGING_MAX_WORKERS, "what --workers may be");
+	const struct ct_imaging_options options = ct_start_imaging_options(config);
 	int r = ct_start_check_worker(config);
-	if (r < 0)
-		return r;
-	r = ct_imaging_pool_new(
-	    &(struct ct_imaging_options){
-		.worker_path = config->worker_path.text[0] ? config->worker_path.text : NULL,
-		.max_workers = (unsigned)config->workers.number,
-		.memory_mib = (unsigned)(config->worker_memory.number >> 20),
-		.cpu_s = (unsigned)deadline_s,
-		.deadline_ms = (unsigned)(deadline_s * 1000),
-		.max_pixels = (int64_t)config->max_pixels.number,
-	    },
-	    &app->workers);
+	if (r == 0)
+		r = ct_start_check_sandbox(config);
+	if (r == 0)
+		r = ct_imaging_pool_new(&options, &app->workers);
 	if (r < 0)
 		return r;
 	return ct_process_new(

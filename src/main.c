@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "config/config.h"
+#include "start.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -35,6 +36,8 @@ static int show_help(void)
 	ct_config_help(&buffer);
 	ct_buffer_append_string(&buffer,
 	    "  --config FILE\n        read options from this file first\n"
+	    "  --check-sandbox\n        say which layers of the worker's sandbox hold here; "
+	    "status 0 when all do that must\n"
 	    "  --help, --version\n        this text; the version\n");
 	if (ct_buffer_error(&buffer) < 0)
 		return EXIT_FAILURE;
@@ -60,6 +63,21 @@ static void block_signals(void)
 	(void)signal(SIGPIPE, SIG_IGN);
 }
 
+/* Takes a word out of the arguments; was it there? */
+static bool take_argument(int *count, char **arguments, const char *word)
+{
+	bool found = false;
+	int kept = 0;
+	for (int i = 0; i < *count; i++) {
+		if (strcmp(arguments[i], word) == 0)
+			found = true;
+		else
+			arguments[kept++] = arguments[i];
+	}
+	*count = kept;
+	return found;
+}
+
 int main(int argument_count, char **arguments)
 {
 	if (argument_count > 1 && strcmp(arguments[1], "key") == 0)
@@ -73,12 +91,15 @@ int main(int argument_count, char **arguments)
 	}
 	ct_cleanup(cleanup_config) struct ct_config *config = NULL;
 	ct_cleanup(ct_free_pointer) char *message = NULL;
+	bool only_check = take_argument(&argument_count, arguments, "--check-sandbox");
 	int r = ct_config_load(argument_count - 1, arguments + 1, environ, &config, &message);
 	if (r < 0) {
 		(void)fprintf(stderr, "calotyped: %s\n", message ? message : strerror(-r));
 		return EXIT_USAGE;
 	}
 	set_log_level(config->log_level.text);
+	if (only_check)
+		return ct_start_show_sandbox(config);
 	block_signals();
 	return ct_app_run(config) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

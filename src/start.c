@@ -5,13 +5,15 @@
 #include "base/log.h"
 #include "base/url.h"
 #include "calotype/error.h"
-#include "imaging/pool.h"
+#include "imaging/sandbox.h"
 #include "metadata/api_keys.h"
 #include "metadata/metadata.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -97,6 +99,72 @@ int ct_start_check_worker(const struct ct_config *config)
 		return 0;
 	return ct_start_refuse(&config->worker_path, r, "start.no_worker",
 	    r == -EISDIR ? "this is not a file; right would be the program calotype-worker" : NULL);
+}
+
+struct ct_imaging_options ct_start_imaging_options(const struct ct_config *config)
+{
+	_Static_assert(CT_CONFIG_MAX_WORKERS <= CT_IMAGING_MAX_WORKERS, "what --workers may be");
+	uint64_t deadline_s = config->worker_deadline.number;
+	return (struct ct_imaging_options){
+		.worker_path = config->worker_path.text[0] ? config->worker_path.text : NULL,
+		.max_workers = (unsigned)config->workers.number,
+		.memory_mib = (unsigned)(config->worker_memory.number >> 20),
+		.cpu_s = (unsigned)deadline_s,
+		.deadline_ms = (unsigned)(deadline_s * 1000),
+		.max_pixels = (int64_t)config->max_pixels.number,
+		.max_all_pixels = (int64_t)config->max_all_pixels.number,
+		.any_sandbox = strcmp(config->sandbox.text, "available") == 0,
+	};
+}
+
+int ct_start_check_sandbox(const struct ct_config *config)
+{
+	const struct ct_imaging_options options = ct_start_imaging_options(config);
+	char message[CT_IMAGING_MESSAGE_BYTES];
+	char held[CT_SANDBOX_LIST_BYTES];
+	char lacking[CT_SANDBOX_LIST_BYTES];
+	unsigned layers = 0;
+
+	int r = ct_imaging_check_sandbox(&options, false, &layers, message);
+	if (r < 0) {
+		ct_log(CT_LOG_WARNING, "start.sandbox_unknown", CT_LOG_CODE(r),
+		    CT_LOG_TEXT("detail", message));
+		return 0;
+	}
+	ct_sandbox_list(layers, held);
+	ct_sandbox_list(CT_SANDBOX_ALL & ~layers, lacking);
+	bool is_weak = (CT_SANDBOX_REQUIRED & ~layers) != 0;
+	ct_log(is_weak ? CT_LOG_WARNING : CT_LOG_INFO, "start.sandbox", CT_LOG_TEXT("held", held),
+	    CT_LOG_TEXT("lacking", lacking));
+	if (!is_weak || options.any_sandbox)
+		return 0;
+	return ct_start_refuse(&config->sandbox, -ENOSYS, "start.weak_sandbox",
+	    "layers of the worker's sandbox that must hold do not, so a hostile image could reach "
+	    "further; --sandbox=available runs without them");
+}
+
+int ct_start_show_sandbox(const struct ct_config *config)
+{
+	const struct ct_imaging_options options = ct_start_imaging_options(config);
+	char message[CT_IMAGING_MESSAGE_BYTES];
+	unsigned layers = 0;
+
+	int r = ct_imaging_check_sandbox(&options, true, &layers, message);
+	if (r < 0) {
+		(void)fprintf(stderr, "calotyped: %s\n", message);
+		return EXIT_FAILURE;
+	}
+	for (unsigned i = 0; i < CT_SANDBOX_LAYERS; i++) {
+		bool holds = (layers & CT_SANDBOX_BIT(i)) != 0;
+		bool required = (CT_SANDBOX_REQUIRED & CT_SANDBOX_BIT(i)) != 0;
+		const char *state = holds ? "holds" : required ? "LACKS" : "absent";
+		if (printf("%-18s %-7s %s\n", ct_sandbox_name(i), state,
+			holds ? ct_sandbox_text(i) : "") < 0)
+			return EXIT_FAILURE;
+	}
+	if (fflush(stdout) != 0)
+		return EXIT_FAILURE;
+	return (CT_SANDBOX_REQUIRED & ~layers) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 /* Only numbers and the name that means this machine: another name may lead anywhere. */

@@ -7,6 +7,7 @@
 #define CT_START_H
 
 #include "config/config.h"
+#include "imaging/pool.h"
 
 struct ct_metadata;
 
@@ -28,6 +29,19 @@ int ct_start_explain_accept(const struct ct_config *config, int error);
 
 /* Is --worker-path a program? Without one in the usual places there is a warning. */
 int ct_start_check_worker(const struct ct_config *config);
+
+/* What the configuration says about workers; its texts are borrowed. */
+struct ct_imaging_options ct_start_imaging_options(const struct ct_config *config);
+
+/*
+ * Starts a worker to see which layers of its sandbox hold, logs them, and refuses when one lacks
+ * that must be there, unless --sandbox=available. A worker that does not start is a warning: then
+ * jobs wait, and nothing is decoded outside of a sandbox.
+ */
+int ct_start_check_sandbox(const struct ct_config *config);
+
+/* `calotyped --check-sandbox`: a line a layer on standard output; the exit status. */
+int ct_start_show_sandbox(const struct ct_config *config);
 
 /* Adds the configured key; refuses to be open to the world. Other errors than told ones: -errno. */
 int ct_start_check_access(const struct ct_config *config, struct ct_metadata *metadata);

@@ -2,7 +2,8 @@
 # shellcheck shell=bash
 
 build_packages="gcc libc6-dev meson ninja-build pkg-config libmicrohttpd-dev libcurl4-openssl-dev
-	libssl-dev libmagic-dev libsqlite3-dev libjansson-dev libinih-dev libvips-dev libwebp-dev zlib1g-dev"
+	libssl-dev libmagic-dev libsqlite3-dev libjansson-dev libinih-dev libvips-dev libwebp-dev
+	libseccomp-dev zlib1g-dev"
 run_packages="curl ca-certificates"
 test_packages="clang libclang-rt-14-dev llvm libcriterion-dev clang-format python3 strace
 	xfsprogs e2fsprogs sqlite3 procps libimage-exiftool-perl"

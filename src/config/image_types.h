@@ -14,7 +14,11 @@
 	ROW("image/jpeg", YES, true) \
 	ROW("image/png", YES, true)  \
 	ROW("image/webp", YES, true) \
-	ROW("image/gif", YES, true)
+	ROW("image/gif", YES, true)  \
+	ROW("image/avif", YES, true) \
+	ROW("image/heic", YES, true) \
+	ROW("image/heif", YES, true) \
+	ROW("image/tiff", NO, false)
 
 /* Those taken by default, comma between: the default of the option `accept`. */
 #define CT_IMAGE_TYPE_IF_YES(name) "," name

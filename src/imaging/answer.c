@@ -20,7 +20,6 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#define MAX_FRAMES 1000000
 #define MAX_ISO 10000000
 
 CT_DEFINE_CLEANUP(json_cleanup, struct ct_json *, ct_json_free)
@@ -52,10 +51,12 @@ static bool is_head(const struct ct_worker_request *request, const struct ct_wor
 		return false;
 	if (reply->height < 1 || reply->height > CT_PLAN_MAX_DIMENSION)
 		return false;
-	if ((uint64_t)reply->width * (uint64_t)reply->height > request->max_pixels)
+	uint64_t pixels = (uint64_t)reply->width * (uint64_t)reply->height;
+	if (pixels > request->max_pixels)
 		return false;
-	return reply->frames >= 1 && reply->frames <= MAX_FRAMES && reply->orientation >= 1 &&
-	       reply->orientation <= 8;
+	if (reply->frames < 1 || (uint64_t)reply->frames > request->max_all_pixels / pixels)
+		return false;
+	return reply->orientation >= 1 && reply->orientation <= 8;
 }
 
 /* The prints must be those that the plan names for the size that was reported. */
@@ -244,6 +245,9 @@ static int reported(const struct ct_worker_reply *reply, char *ret_message)
 	switch (error) {
 	case CT_ERROR_UNDECODABLE_IMAGE:
 	case CT_ERROR_TOO_MANY_PIXELS:
+	case CT_ERROR_TOO_MANY_FRAMES:
+	case CT_ERROR_INTERLACED_TOO_LARGE:
+	case CT_ERROR_PRINT_TOO_LARGE:
 	case CT_ERROR_TYPE_MISMATCH:
 	case CT_ERROR_WORKER_MEMORY: return error;
 	case -ENOMEM: return CT_ERROR_WORKER_MEMORY;

@@ -13,8 +13,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 
 void ct_message_set(char *ret_message, const char *format, ...)
 {
@@ -60,12 +62,9 @@ static int set_up_attributes(posix_spawnattr_t *attributes)
 static int spawn(const char *path, int socket, pid_t *ret_pid)
 {
 	static char locale[] = "LC_ALL=C";
-	static char test_hooks[] = CT_WORKER_TEST_VARIABLE "=1";
 	static char name[] = "calotype-worker";
-	const char *hooks = getenv(CT_WORKER_TEST_VARIABLE);
-	bool with_hooks = hooks != NULL && strcmp(hooks, "1") == 0;
 	char *const arguments[] = { name, NULL };
-	char *const environment[] = { locale, with_hooks ? test_hooks : NULL, NULL };
+	char *const environment[] = { locale, NULL };
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
 
@@ -86,23 +85,86 @@ static int spawn(const char *path, int socket, pid_t *ret_pid)
 	return -r;
 }
 
-int ct_child_start(const char *path, struct ct_child *ret_child, char *ret_message)
+/* The hard limit stays: it may be lower than ours, and the next image needs the soft one again. */
+static int set_limit(pid_t pid, enum __rlimit_resource resource, rlim_t soft)
+{
+	struct rlimit limit;
+	if (prlimit(pid, resource, NULL, &limit) < 0)
+		return -errno;
+	limit.rlim_cur = limit.rlim_max < soft ? limit.rlim_max : soft;
+	return prlimit(pid, resource, &limit, NULL) < 0 ? -errno : 0;
+}
+
+/* Of all its threads, rounded up. */
+static int used_cpu_s(pid_t pid, rlim_t *ret_seconds)
+{
+	clockid_t clock;
+	struct timespec used;
+	int r = clock_getcpuclockid(pid, &clock);
+	if (r != 0)
+		return -r;
+	if (clock_gettime(clock, &used) < 0)
+		return -errno;
+	*ret_seconds = (rlim_t)used.tv_sec + 1;
+	return 0;
+}
+
+int ct_child_limit(pid_t pid, const struct ct_child_limits *limits)
+{
+	rlim_t used = 0;
+	int r = used_cpu_s(pid, &used);
+	if (r == 0)
+		r = set_limit(pid, RLIMIT_AS, limits->memory_bytes);
+	if (r == 0)
+		r = set_limit(pid, RLIMIT_FSIZE, limits->file_bytes);
+	/* It counts over the life of the process, so each image moves it on. */
+	if (r == 0)
+		r = set_limit(pid, RLIMIT_CPU, used + limits->cpu_s);
+	return r;
+}
+
+/* Limited first: it does nothing before it has heard from us. */
+static int greet(const struct ct_child *child, const struct ct_child_limits *limits, bool codecs)
+{
+	const struct ct_worker_hello hello = { .version = CT_WORKER_PROTOCOL_VERSION,
+		.without_codecs = !codecs };
+	int r = ct_child_limit(child->pid, limits);
+	if (r < 0)
+		return r;
+	ssize_t sent;
+	do
+		sent = send(child->socket, &hello, sizeof(hello), MSG_NOSIGNAL | MSG_DONTWAIT);
+	while (sent < 0 && errno == EINTR);
+	return sent < 0 ? -errno : 0;
+}
+
+static int not_started(int error, char *ret_message)
+{
+	ct_message_set(ret_message, "the image worker did not start: %s", ct_error_name(error));
+	return CT_ERROR_WORKER_UNAVAILABLE;
+}
+
+int ct_child_start(const char *path, const struct ct_child_limits *limits, bool with_codecs,
+    struct ct_child *ret_child, char *ret_message)
 {
 	int pair[2];
-	pid_t pid = -1;
+	struct ct_child child = { .pid = -1 };
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
-		ct_message_set(ret_message, "the image worker did not start: errno %d", errno);
-		return CT_ERROR_WORKER_UNAVAILABLE;
-	}
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return not_started(-errno, ret_message);
 	ct_cleanup(ct_close_fd) int ours = pair[0];
 	ct_cleanup(ct_close_fd) int theirs = pair[1];
-	int r = spawn(path, theirs, &pid);
+	int r = spawn(path, theirs, &child.pid);
+	if (r < 0)
+		return not_started(r, ret_message);
+	child.socket = ct_steal_fd(&ours);
+	r = greet(&child, limits, with_codecs);
 	if (r < 0) {
-		ct_message_set(ret_message, "the image worker did not start: %s", ct_error_name(r));
-		return CT_ERROR_WORKER_UNAVAILABLE;
+		int status;
+		ct_child_end(&child, &status);
+		return not_started(r, ret_message);
 	}
-	*ret_child = (struct ct_child){ .pid = pid, .socket = ct_steal_fd(&ours) };
+	*ret_child = child;
 	return 0;
 }
 
@@ -195,16 +257,31 @@ void ct_child_end(struct ct_child *child, int *ret_status)
 	*child = (struct ct_child){ .pid = -1, .socket = -1 };
 }
 
-int ct_child_explain(int status, char *ret_message)
+uint64_t ct_child_resident_bytes(const struct ct_child *child)
+{
+	char path[40];
+	char text[80];
+	unsigned long long pages = 0;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/statm", (int)child->pid);
+	ct_cleanup(ct_close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	ssize_t got = read(fd, text, sizeof(text) - 1);
+	text[got > 0 ? got : 0] = '\0';
+	return sscanf(text, "%*u %llu", &pages) == 1
+		   ? (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE)
+		   : 0;
+}
+
+int ct_child_explain(int status, unsigned cpu_s, char *ret_message)
 {
 	if (status == -1) {
 		ct_message_set(ret_message, "the image worker went away");
 		return CT_ERROR_WORKER_CRASHED;
 	}
-	if (WIFEXITED(status) && WEXITSTATUS(status) == CT_WORKER_EXIT_MEMORY) {
-		ct_message_set(ret_message, "the image needs more memory than a worker may have");
+	if (WIFEXITED(status) && WEXITSTATUS(status) == CT_WORKER_EXIT_MEMORY)
 		return CT_ERROR_WORKER_MEMORY;
-	}
 	if (WIFEXITED(status)) {
 		ct_message_set(
 		    ret_message, "the image worker ended with status %d", WEXITSTATUS(status));
@@ -213,7 +290,7 @@ int ct_child_explain(int status, char *ret_message)
 	int number = WTERMSIG(status);
 	if (number == SIGXCPU) {
 		ct_message_set(
-		    ret_message, "the image took more processor time than a worker may use");
+		    ret_message, "the image took more processor time than the limit, %u s", cpu_s);
 		return CT_ERROR_WORKER_TIMEOUT;
 	}
 	const char *name = sigabbrev_np(number);

@@ -13,6 +13,7 @@
 #include "base/lock.h"
 #include "base/thread_pool.h"
 #include "calotype/error.h"
+#include "imaging/sandbox.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <unistd.h>
 
 #define DEFAULT_MEMORY_MIB 512
@@ -29,8 +31,11 @@
 #define DEFAULT_DEADLINE_MS 20000
 #define DEFAULT_MAX_PIXELS 50000000
 #define DEFAULT_IDLE_MS 30000
-#define MAX_PRINT_BYTES (64u << 20)
-#define MAX_STALE 3 /* idle workers found dead in one call, before it is called a failure */
+#define DEFAULT_MAX_ALL_PIXELS 250000000
+#define DEFAULT_MAX_PRINT_BYTES (32ull << 20)
+#define COPY_BYTES ((size_t)1 << 30)
+#define WHOLE_PART 2 /* of the memory, for an image that is decoded whole */
+#define MAX_STALE 3  /* idle workers found dead in one call, before it is called a failure */
 
 enum slot_state {
 	SLOT_EMPTY,
@@ -87,12 +92,23 @@ static struct ct_child vacate_locked(struct ct_imaging_pool *pool, struct slot *
 	return child;
 }
 
+static struct ct_child_limits limits_for(
+    const struct ct_imaging_options *options, uint64_t input_bytes)
+{
+	return (struct ct_child_limits){
+		.memory_bytes = ((uint64_t)options->memory_mib << 20) + input_bytes,
+		.file_bytes = options->max_print_bytes,
+		.cpu_s = options->cpu_s,
+	};
+}
+
 static void start_one(struct ct_imaging_pool *pool, struct slot *slot)
 {
+	const struct ct_child_limits limits = limits_for(&pool->options, 0);
 	char message[CT_IMAGING_MESSAGE_BYTES] = "";
 	struct ct_child child = { .pid = -1, .socket = -1 };
 
-	int r = ct_child_start(pool->worker_path, &child, message);
+	int r = ct_child_start(pool->worker_path, &limits, true, &child, message);
 	ct_lock_take(&pool->lock);
 	CT_ASSERT(slot->state == SLOT_STARTING);
 	slot->state = r < 0 ? SLOT_FAILED : SLOT_BUSY;
@@ -194,6 +210,10 @@ static void fill_defaults(struct ct_imaging_options *options)
 	options->idle_ms = or_default(options->idle_ms, DEFAULT_IDLE_MS);
 	if (options->max_pixels == 0)
 		options->max_pixels = DEFAULT_MAX_PIXELS;
+	if (options->max_all_pixels == 0)
+		options->max_all_pixels = DEFAULT_MAX_ALL_PIXELS;
+	if (options->max_print_bytes == 0)
+		options->max_print_bytes = DEFAULT_MAX_PRINT_BYTES;
 }
 
 CT_DEFINE_CLEANUP(pool_cleanup, struct ct_imaging_pool *, ct_imaging_pool_free)
@@ -212,7 +232,8 @@ static int copy_worker_path(struct ct_imaging_pool *pool)
 
 int ct_imaging_pool_new(const struct ct_imaging_options *options, struct ct_imaging_pool **ret_pool)
 {
-	if (options->max_workers > CT_IMAGING_MAX_WORKERS || options->max_pixels < 0)
+	if (options->max_workers > CT_IMAGING_MAX_WORKERS || options->max_pixels < 0 ||
+	    options->max_all_pixels < 0)
 		return -EINVAL;
 	ct_cleanup(pool_cleanup) struct ct_imaging_pool *pool = calloc(1, sizeof(*pool));
 	if (pool == NULL)
@@ -274,7 +295,7 @@ unsigned ct_imaging_pool_workers(struct ct_imaging_pool *pool)
 struct work {
 	struct ct_worker_request request;
 	struct ct_worker_reply reply;
-	int fds[CT_WORKER_MAX_FDS]; /* the input, borrowed, then memory files */
+	int fds[CT_WORKER_MAX_FDS]; /* memory files: the input, then for the prints */
 	size_t fd_count;
 };
 
@@ -358,25 +379,52 @@ static bool is_stopping(struct ct_imaging_pool *pool)
 	return stopping;
 }
 
-/* Until the worker says that it is ready; -EAGAIN for an idle one that has gone away. */
-static int prepare(struct ct_child *child, struct work *work, int64_t deadline_ms)
+/* Without a layer that must be there, it gets no image. */
+static int judge_sandbox(
+    const struct ct_imaging_options *options, unsigned layers, char *ret_message)
 {
-	if (child->ready)
-		return ct_child_is_stale(child) ? -EAGAIN : 0;
-	int r = ct_child_receive(child, deadline_ms, &work->reply);
-	if (r == 0 && work->reply.status != 0)
-		r = -EPROTO;
-	if (r < 0)
+	char list[CT_SANDBOX_LIST_BYTES];
+	unsigned lacking = CT_SANDBOX_REQUIRED & ~layers;
+	if (lacking == 0 || options->any_sandbox)
+		return 0;
+	ct_sandbox_list(lacking, list);
+	ct_message_set(ret_message, "the sandbox of the image worker does not hold here: %s", list);
+	return CT_ERROR_WORKER_UNAVAILABLE;
+}
+
+static int await_ready(const struct ct_child *child, int64_t deadline_ms, unsigned *ret_layers)
+{
+	struct ct_worker_reply reply;
+	int r = ct_child_receive(child, deadline_ms, &reply);
+	if (r < 0 || reply.status != 0)
 		return CT_ERROR_WORKER_UNAVAILABLE;
-	child->ready = true;
+	*ret_layers = reply.layers & CT_SANDBOX_ALL;
 	return 0;
 }
 
-static int exchange(struct ct_child *child, struct work *work, int64_t deadline_ms)
+/* Until the worker says that it is ready; -EAGAIN for an idle one that has gone away. */
+static int prepare(const struct ct_imaging_options *options, struct ct_child *child,
+    int64_t deadline_ms, char *ret_message)
 {
-	int r = prepare(child, work, deadline_ms);
+	unsigned layers = 0;
+	if (child->ready)
+		return ct_child_is_stale(child) ? -EAGAIN : 0;
+	int r = await_ready(child, deadline_ms, &layers);
+	if (r == 0)
+		r = judge_sandbox(options, layers, ret_message);
+	child->ready = r == 0;
+	return r;
+}
+
+static int exchange(const struct ct_imaging_options *options, struct ct_child *child,
+    struct work *work, int64_t deadline_ms, char *ret_message)
+{
+	const struct ct_child_limits limits = limits_for(options, work->request.input_bytes);
+	int r = prepare(options, child, deadline_ms, ret_message);
+	if (r == 0)
+		r = ct_child_limit(child->pid, &limits);
 	if (r < 0)
-		return r;
+		return r == -ESRCH ? -EAGAIN : r;
 	bool is_first = child->images++ == 0;
 	r = ct_child_send(child, &work->request, work->fds, work->fd_count);
 	if (r == -EPIPE && !is_first)
@@ -395,18 +443,25 @@ static int explain_failure(
 		return shutting_down(ret_message);
 	switch (error) {
 	case CT_ERROR_WORKER_UNAVAILABLE:
-		ct_message_set(ret_message, "the image worker did not start up");
+		if (ret_message[0] == '\0')
+			ct_message_set(ret_message, "the image worker did not start up");
 		return error;
 	case -ETIMEDOUT:
 		ct_message_set(ret_message, "the image took longer than %u ms to decode",
 		    pool->options.deadline_ms);
 		return CT_ERROR_WORKER_TIMEOUT;
-	case -EPIPE: return ct_child_explain(status, ret_message);
+	case -EPIPE: return ct_child_explain(status, pool->options.cpu_s, ret_message);
 	default:
 		ct_message_set(ret_message, "the image worker gave an answer of another kind: %s",
 		    ct_error_name(error));
 		return error == -EPROTO ? CT_ERROR_PEER_PROTOCOL : error;
 	}
+}
+
+static bool is_used_up(const struct ct_child *child)
+{
+	return child->images >= CT_IMAGING_WORKER_IMAGES ||
+	       ct_child_resident_bytes(child) >= CT_IMAGING_WORKER_RESIDENT_BYTES;
 }
 
 /* One exchange with some worker; -EAGAIN when it was an idle one that had gone away. */
@@ -418,14 +473,14 @@ static int run_once(struct ct_imaging_pool *pool, struct work *work, int *fds,
 	if (r < 0)
 		return r;
 	int64_t deadline_ms = ct_clock_monotonic_ms() + (int64_t)pool->options.deadline_ms;
-	r = exchange(&slot->child, work, deadline_ms);
+	r = exchange(&pool->options, &slot->child, work, deadline_ms, ret_message);
 	if (r == -EAGAIN)
 		(void)retire(pool, slot); /* how an idle one ended is of no interest here */
 	if (r < 0)
 		return r == -EAGAIN ? r : explain_failure(pool, slot, r, ret_message);
 	r = ct_answer_accept(&work->request, &work->reply, fds, ret_developed, ret_message);
 	/* One that talks nonsense is not asked again. */
-	if (r == CT_ERROR_PEER_PROTOCOL || slot->child.images >= CT_IMAGING_WORKER_IMAGES)
+	if (r == CT_ERROR_PEER_PROTOCOL || is_used_up(&slot->child))
 		(void)retire(pool, slot);
 	else
 		give_back(pool, slot);
@@ -440,9 +495,9 @@ static int fill_request(const struct ct_imaging_options *options, const char *ty
 		.version = CT_WORKER_PROTOCOL_VERSION,
 		.width_count = (uint32_t)width_count,
 		.max_pixels = (uint64_t)options->max_pixels,
-		.memory_bytes = (uint64_t)options->memory_mib << 20,
-		.max_print_bytes = MAX_PRINT_BYTES,
-		.cpu_s = options->cpu_s,
+		.max_all_pixels = (uint64_t)options->max_all_pixels,
+		.max_whole_bytes = ((uint64_t)options->memory_mib << 20) / WHOLE_PART,
+		.max_print_bytes = options->max_print_bytes,
 	};
 	int r = ct_plan_prints(1, 1, widths, width_count, &unused);
 	if (r < 0)
@@ -457,21 +512,58 @@ static int fill_request(const struct ct_imaging_options *options, const char *ty
 
 static void close_files(struct work *work)
 {
-	for (size_t i = 1; i < work->fd_count; i++)
+	for (size_t i = 0; i < work->fd_count; i++)
 		ct_close_fd(&work->fds[i]);
+}
+
+static int open_memory_file(struct work *work, const char *name, int *ret_fd)
+{
+	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (fd < 0)
+		return -errno;
+	work->fds[work->fd_count++] = fd;
+	*ret_fd = fd;
+	return 0;
+}
+
+static int copy_file(int from, int to, uint64_t *ret_bytes)
+{
+	off_t at = 0;
+	for (;;) {
+		ssize_t got = sendfile(to, from, &at, COPY_BYTES);
+		if (got < 0 && errno != EINTR)
+			return -errno;
+		if (got == 0)
+			break;
+	}
+	*ret_bytes = (uint64_t)at;
+	return 0;
+}
+
+/*
+ * The worker maps it: a file that lost its end under a mapping would be a SIGBUS. So it gets a copy
+ * that nobody can change, not even us.
+ */
+static int copy_input(struct work *work, int input_fd)
+{
+	int fd = -1;
+	int r = open_memory_file(work, "input", &fd);
+	if (r == 0)
+		r = copy_file(input_fd, fd, &work->request.input_bytes);
+	if (r < 0)
+		return r;
+	int seals = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+	return fcntl(fd, F_ADD_SEALS, seals) < 0 ? -errno : 0;
 }
 
 static int open_files(struct work *work, int input_fd)
 {
-	work->fds[0] = input_fd;
-	work->fd_count = 1;
-	while (work->fd_count < 1 + work->request.width_count) {
-		int fd = memfd_create("print", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-		if (fd < 0)
-			return -errno;
-		work->fds[work->fd_count++] = fd;
+	int r = copy_input(work, input_fd);
+	while (r == 0 && work->fd_count < 1 + work->request.width_count) {
+		int unused;
+		r = open_memory_file(work, "print", &unused);
 	}
-	return 0;
+	return r;
 }
 
 static void count_caller(struct ct_imaging_pool *pool, bool enters)
@@ -512,9 +604,48 @@ int ct_imaging_pool_develop(struct ct_imaging_pool *pool, int input_fd, const ch
 		r = develop(pool, work, ret_developed, ret_message);
 	close_files(work);
 	count_caller(pool, false);
+	if (r == CT_ERROR_WORKER_MEMORY)
+		ct_message_set(ret_message, "decoding needs more memory than the limit, %u MiB",
+		    pool->options.memory_mib);
 	if (r < 0 && ret_message[0] == '\0')
 		ct_message_set(ret_message, "%s", ct_error_text(r));
 	return r;
+}
+
+/* ---- the sandbox ---- */
+
+static int check_worker(const struct ct_imaging_options *options, const char *path,
+    bool with_codecs, unsigned *ret_layers, char *ret_message)
+{
+	const struct ct_child_limits limits = limits_for(options, 0);
+	struct ct_child child;
+	int status;
+	int r = ct_child_start(path, &limits, with_codecs, &child, ret_message);
+	if (r < 0)
+		return r;
+	r = await_ready(
+	    &child, ct_clock_monotonic_ms() + (int64_t)options->deadline_ms, ret_layers);
+	ct_child_end(&child, &status);
+	if (r < 0)
+		ct_message_set(ret_message, "the image worker did not start up");
+	return r;
+}
+
+int ct_imaging_check_sandbox(const struct ct_imaging_options *options, bool with_codecs,
+    unsigned *ret_layers, char ret_message[CT_IMAGING_MESSAGE_BYTES])
+{
+	struct ct_imaging_options filled = *options;
+	char path[PATH_MAX];
+	fill_defaults(&filled);
+	if (filled.worker_path != NULL)
+		return check_worker(
+		    &filled, filled.worker_path, with_codecs, ret_layers, ret_message);
+	int r = ct_imaging_find_worker(path, sizeof(path));
+	if (r < 0) {
+		ct_message_set(ret_message, "the image worker is not found: %s", ct_error_text(r));
+		return CT_ERROR_WORKER_UNAVAILABLE;
+	}
+	return check_worker(&filled, path, with_codecs, ret_layers, ret_message);
 }
 
 /* ---- where the worker lies ---- */

@@ -3,10 +3,10 @@
  * strangers sent. libvips is linked by the worker (worker/main.c) alone; here is only the socket.
  *
  * A worker starts with the first image and ends when it has had nothing to do for idle_ms. It is
- * given the image as a descriptor and one memory file for each print, and is handed nothing else of
- * ours; its memory, time, output and descriptors are limited. If it crashes, hangs or is killed,
- * the one image that it had fails; the next gets a fresh process. What it answers is checked, since
- * the image may have taken it over.
+ * given the image as a sealed memory file, which nobody can shorten under it, and one memory file
+ * for each print, and is handed nothing else of ours; it sits in a sandbox (sandbox.h) without
+ * which it gets no image. If it crashes, hangs or is killed, the one image that it had fails; the
+ * next gets a fresh process. What it answers is checked, since the image may have taken it over.
  *
  * Threads: any, at once. The pool has one thread of its own, which starts and retires workers, so
  * that these outlive the threads that ask (they die with the thread that started them). SIGCHLD is
@@ -24,17 +24,22 @@
 #define CT_IMAGING_TYPE_BYTES 32
 #define CT_IMAGING_BLURHASH_BYTES 40
 #define CT_IMAGING_MAX_WORKERS 64
-#define CT_IMAGING_WORKER_IMAGES 500 /* then it is replaced: memory does not creep up */
+/* A worker is replaced when either is reached: memory does not creep up. */
+#define CT_IMAGING_WORKER_IMAGES 500
+#define CT_IMAGING_WORKER_RESIDENT_BYTES (128ull << 20)
 
 /* A zero field means the default in brackets. */
 struct ct_imaging_options {
-	const char *worker_path; /* of calotype-worker [see ct_imaging_find_worker()] */
-	unsigned max_workers;	 /* at most CT_IMAGING_MAX_WORKERS [cores] */
-	unsigned memory_mib;	 /* address space of a worker, the input not counted [512] */
-	unsigned cpu_s;		 /* processor seconds for one image [20] */
-	unsigned deadline_ms;	 /* for one image, start of the process included [20000] */
-	int64_t max_pixels;	 /* width times height of the first frame [50 million] */
-	unsigned idle_ms;	 /* a worker ends after that long without an image [30000] */
+	const char *worker_path;  /* of calotype-worker [see ct_imaging_find_worker()] */
+	unsigned max_workers;	  /* at most CT_IMAGING_MAX_WORKERS [cores] */
+	unsigned memory_mib;	  /* address space of a worker, the input not counted [512] */
+	unsigned cpu_s;		  /* processor seconds for one image [20] */
+	unsigned deadline_ms;	  /* for one image, start of the process included [20000] */
+	int64_t max_pixels;	  /* width times height of a frame [50 million] */
+	int64_t max_all_pixels;	  /* of all frames together [250 million] */
+	uint64_t max_print_bytes; /* [32 MiB] */
+	bool any_sandbox;	  /* workers whose sandbox lacks a layer get images too [no] */
+	unsigned idle_ms;	  /* a worker ends after that long without an image [30000] */
 };
 
 struct ct_imaging_pool;
@@ -48,6 +53,15 @@ void ct_imaging_pool_stop(struct ct_imaging_pool *pool);
 
 /* Stops, ends all workers, frees. No call may be in progress. NULL is allowed. */
 void ct_imaging_pool_free(struct ct_imaging_pool *pool);
+
+/*
+ * Starts a worker, has it confine itself and try what each layer should refuse, and ends it.
+ * ret_layers: the bits of sandbox.h that hold. Without codecs it takes less time and is as true;
+ * with them it also shows that they start under the limits. BLOCKING. CT_ERROR_WORKER_UNAVAILABLE
+ * with a message.
+ */
+int ct_imaging_check_sandbox(const struct ct_imaging_options *options, bool with_codecs,
+    unsigned *ret_layers, char ret_message[CT_IMAGING_MESSAGE_BYTES]);
 
 /* Processes that exist now: for metrics and tests. */
 unsigned ct_imaging_pool_workers(struct ct_imaging_pool *pool);
@@ -81,18 +95,20 @@ struct ct_developed {
 
 /*
  * Develops an image: decodes it once and makes the prints that ct_plan_prints() names for
- * `widths`. `input_fd` is a regular file or memory file, borrowed; it must not shrink meanwhile.
- * `type` is what was sniffed: image/jpeg, image/png, image/webp or image/gif.
+ * `widths`. `input_fd` is a regular file or memory file, borrowed; it is copied first.
+ * `type` is what was sniffed, one of config/image_types.h.
  * BLOCKING, up to deadline_ms once it has a worker; waits for one while all are at work.
  * On success *ret_developed needs ct_developed_done(). On failure ret_message says why in one
  * line for the owner of the image:
  *   CT_ERROR_UNDECODABLE_IMAGE  damaged, cut off, or not an image
- *   CT_ERROR_TOO_MANY_PIXELS    seen before anything is decoded
- *   CT_ERROR_TYPE_MISMATCH      decodes as another type, or none of the four
+ *   CT_ERROR_TOO_MANY_PIXELS, CT_ERROR_TOO_MANY_FRAMES, CT_ERROR_INTERLACED_TOO_LARGE
+ *                               seen before anything is decoded
+ *   CT_ERROR_PRINT_TOO_LARGE    it could not be written
+ *   CT_ERROR_TYPE_MISMATCH      decodes as another type
  *   CT_ERROR_WORKER_CRASHED     ended by a signal that we did not send
  *   CT_ERROR_WORKER_TIMEOUT     deadline or processor time
  *   CT_ERROR_WORKER_MEMORY      does not fit into memory_mib
- *   CT_ERROR_WORKER_UNAVAILABLE could not be started
+ *   CT_ERROR_WORKER_UNAVAILABLE could not be started, or its sandbox does not hold
  *   CT_ERROR_SHUTTING_DOWN, CT_ERROR_PEER_PROTOCOL (an answer that makes no sense), -EINVAL
  *   (widths), -errno.
  */

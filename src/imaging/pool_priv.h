@@ -17,10 +17,25 @@ struct ct_child {
 	unsigned images; /* it was given so far */
 };
 
+/* Soft limits, set from outside: seccomp does not let the worker raise them. */
+struct ct_child_limits {
+	uint64_t memory_bytes; /* address space */
+	uint64_t file_bytes;   /* of each print */
+	uint32_t cpu_s;	       /* from now on; beyond it SIGXCPU ends the process */
+};
+
 /*
- * Starts a process that dies with the calling thread. CT_ERROR_WORKER_UNAVAILABLE with a message.
+ * Starts a process that dies with the calling thread, limited from its first step. Without codecs
+ * it takes no image. CT_ERROR_WORKER_UNAVAILABLE with a message.
  */
-int ct_child_start(const char *path, struct ct_child *ret_child, char *ret_message);
+int ct_child_start(const char *path, const struct ct_child_limits *limits, bool with_codecs,
+    struct ct_child *ret_child, char *ret_message);
+
+/* Sets the limits anew; for each image. -errno. */
+int ct_child_limit(pid_t pid, const struct ct_child_limits *limits);
+
+/* What it has in memory; 0 when that is not to be had. */
+uint64_t ct_child_resident_bytes(const struct ct_child *child);
 
 /* Has an idle one gone away, or does it talk out of turn? */
 bool ct_child_is_stale(const struct ct_child *child);
@@ -36,8 +51,11 @@ int ct_child_receive(
 /* Kills, closes, reaps. ret_status is that of waitpid, -1 when it is not to be had. */
 void ct_child_end(struct ct_child *child, int *ret_status);
 
-/* The error and the message that go with a process that went away by itself. */
-int ct_child_explain(int status, char *ret_message);
+/*
+ * The error and the message that go with a process that went away by itself. No message for
+ * CT_ERROR_WORKER_MEMORY: that is said in one place, with the limit.
+ */
+int ct_child_explain(int status, unsigned cpu_s, char *ret_message);
 
 /*
  * Checks an answer against the request and moves it into *ret_developed together with the memory

@@ -1,8 +1,11 @@
 /*
- * What the pool and a worker say to each other: one message each way, of a fixed size, over a
- * SOCK_SEQPACKET pair. Both come from one build; `version` guards against a stale worker on disk.
- * A request carries descriptors (SCM_RIGHTS): the input, then one empty memory file for each
- * wanted width. The worker first says `ready` by a reply with status 0.
+ * What the pool and a worker say to each other over a SOCK_SEQPACKET pair, in messages of a fixed
+ * size. Both come from one build; `version` guards against a stale worker on disk.
+ *
+ * The pool sets the worker's limits from outside and says hello. The worker confines itself, runs
+ * each codec once, and says `ready`: a reply with status 0 and the layers that hold. Then each
+ * request is answered by one reply. A request carries descriptors (SCM_RIGHTS): the input, a
+ * sealed memory file, then one empty memory file for each wanted width.
  *
  * Texts are NUL-terminated; the pool checks that, and everything else, since the worker that
  * answers may be in the hands of the image.
@@ -13,27 +16,30 @@
 #include "imaging/plan.h"
 #include <stdint.h>
 
-#define CT_WORKER_PROTOCOL_VERSION 1u
+#define CT_WORKER_PROTOCOL_VERSION 2u
 #define CT_WORKER_SOCKET 3
 #define CT_WORKER_MAX_FDS (1 + CT_PLAN_MAX_PRINTS)
 #define CT_WORKER_EXIT_MEMORY 86 /* GLib would abort: told apart from a crash */
-
-/* Set to 1 in the environment of the pool, the worker obeys the types test/crash and so on. */
-#define CT_WORKER_TEST_VARIABLE "CALOTYPE_WORKER_TEST"
 
 #define CT_WORKER_TYPE_BYTES 32
 #define CT_WORKER_TEXT_BYTES 64
 #define CT_WORKER_MESSAGE_BYTES 512
 #define CT_WORKER_BLURHASH_BYTES 40
 
+struct ct_worker_hello {
+	uint32_t version;
+	uint32_t without_codecs; /* 1: only the sandbox is of interest; it takes no request */
+};
+
 struct ct_worker_request {
 	uint32_t version;
 	uint32_t width_count;
 	int32_t widths[CT_PLAN_MAX_PRINTS];
-	uint64_t max_pixels;
-	uint64_t memory_bytes;
-	uint64_t max_print_bytes;
-	uint32_t cpu_s;
+	uint64_t input_bytes;
+	uint64_t max_pixels;	  /* of a frame */
+	uint64_t max_all_pixels;  /* of all frames together */
+	uint64_t max_whole_bytes; /* of an image that must be decoded whole in memory */
+	uint64_t max_print_bytes; /* what the limit on file size says, for the message */
 	char type[CT_WORKER_TYPE_BYTES];
 };
 
@@ -64,7 +70,8 @@ struct ct_worker_print {
 
 struct ct_worker_reply {
 	uint32_t version;
-	int32_t status; /* 0 or a code of error.h */
+	int32_t status;	 /* 0 or a code of error.h */
+	uint32_t layers; /* of sandbox.h; in the first reply */
 	int32_t width;
 	int32_t height;
 	int32_t frames;

@@ -1,26 +1,38 @@
 #include "imaging/worker/decode.h"
 #include "base/cleanup.h"
+#include "imaging/worker/samples.h"
 
+#include <dlfcn.h>
+#include <gmodule.h>
+#include <pthread.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <vips/vips.h>
 
-#define WARM_UP_SIDE 64
+#define WARM_UP_SIDE 32
+#define STACK_BYTES                                                                  \
+	(1024 * 1024) /* of a codec's thread; the usual 8 MiB are address space lost \
+		       */
+#define PATH_BYTES 4096
 
 CT_DEFINE_CLEANUP(image_cleanup, VipsImage *, ct_decode_free)
-CT_DEFINE_CLEANUP(glib_cleanup, void *, g_free)
 
-struct loader {
-	const char *nickname;
+/* By which each type is told; HEIF holds several. */
+static const struct signature {
+	size_t at;
+	const char *bytes;
+	size_t length;
 	const char *type;
-};
-
-static const struct loader loaders[] = {
-	{ "jpegload_buffer", "image/jpeg" },
-	{ "pngload_buffer", "image/png" },
-	{ "webpload_buffer", "image/webp" },
-	{ "gifload_buffer", "image/gif" },
+} signatures[] = {
+	{ 0, "\xff\xd8\xff", 3, "image/jpeg" },
+	{ 0, "\x89PNG\r\n\x1a\n", 8, "image/png" },
+	{ 8, "WEBP", 4, "image/webp" },
+	{ 0, "GIF8", 4, "image/gif" },
+	{ 4, "ftyp", 4, "image/heif" },
+	{ 0, "II*\0", 4, "image/tiff" },
+	{ 0, "MM\0*", 4, "image/tiff" },
 };
 
 void ct_decode_free(VipsImage *image)
@@ -34,64 +46,95 @@ void ct_decode_free_pixels(uint8_t *pixels)
 	g_free(pixels);
 }
 
-static void allow_four_loaders(void)
+static void allow_few_loaders(void)
 {
 	static const char *const allowed[] = { "VipsForeignLoadJpeg", "VipsForeignLoadPng",
-		"VipsForeignLoadWebp", "VipsForeignLoadNsgif" };
+		"VipsForeignLoadWebp", "VipsForeignLoadNsgif", "VipsForeignLoadHeif",
+		"VipsForeignLoadTiff" };
 	vips_block_untrusted_set(TRUE);
 	vips_operation_block_set("VipsForeignLoad", TRUE);
 	for (size_t i = 0; i < sizeof(allowed) / sizeof(allowed[0]); i++)
 		vips_operation_block_set(allowed[i], FALSE);
 }
 
-static int save_as(VipsImage *image, const char *suffix, void **ret_data, size_t *ret_length)
+/*
+ * Debian has the loader for HEIF in a module beside the library, among others (PDF, ImageMagick)
+ * that are not to be loaded. If it is built in, or missing, there is nothing to do: then such files
+ * are of no known format.
+ */
+static void load_heif_module(void)
 {
-	return vips_image_write_to_buffer(image, suffix, ret_data, ret_length, NULL);
+	Dl_info library;
+	char path[PATH_BYTES];
+	if (vips_type_find("VipsOperation", "heifload_buffer") != 0)
+		return;
+	if (dladdr((void *)&vips_init, &library) == 0 || library.dli_fname == NULL)
+		return;
+	const char *slash = strrchr(library.dli_fname, '/');
+	int chars = snprintf(path, sizeof(path), "%.*s/vips-modules-%d.%d/vips-heif.so",
+	    slash != NULL ? (int)(slash - library.dli_fname) : 0, library.dli_fname,
+	    VIPS_MAJOR_VERSION, VIPS_MINOR_VERSION);
+	if (chars > 0 && (size_t)chars < sizeof(path))
+		(void)g_module_open(path, G_MODULE_BIND_LOCAL); /* never closed */
 }
 
-static int warm_up(VipsImage *image, const char *suffix)
+int ct_decode_load(void)
 {
-	struct ct_plan_print size = { WARM_UP_SIDE / 2, WARM_UP_SIDE / 2 };
-	ct_cleanup(glib_cleanup) void *data = NULL;
-	ct_cleanup(image_cleanup) VipsImage *head = NULL;
-	ct_cleanup(image_cleanup) VipsImage *print = NULL;
-	size_t length = 0;
-
-	if (save_as(image, suffix, &data, &length) != 0)
-		return -1;
-	if (ct_decode_open(data, length, &head) != 0)
-		return -1;
-	return ct_decode_print(data, length, true, size, &print);
-}
-
-int ct_decode_start(void)
-{
-	static const char *const suffixes[] = { ".jpg", ".png", ".webp", ".gif" };
-	ct_cleanup(image_cleanup) VipsImage *black = NULL;
-	ct_cleanup(image_cleanup) VipsImage *image = NULL;
+	pthread_attr_t attributes;
 
 	/*
-	 * Modules (HEIF, PDF, ImageMagick, ...) are looked for under this folder: none is loaded.
-	 * And an image that must be held whole is held in memory, under the limit, not on disk.
+	 * Modules are looked for under this folder: none is loaded. And an image that must be held
+	 * whole is held in memory, under the limit, not on disk.
 	 */
 	if (setenv("VIPSHOME", "/nonexistent", 1) < 0)
 		return -1;
 	if (setenv("VIPS_DISC_THRESHOLD", "1000g", 1) < 0)
 		return -1;
+	if (pthread_attr_init(&attributes) != 0 ||
+	    pthread_attr_setstacksize(&attributes, STACK_BYTES) != 0 ||
+	    pthread_setattr_default_np(&attributes) != 0)
+		return -1;
 	if (VIPS_INIT("calotype-worker") != 0)
 		return -1;
+	load_heif_module();
 	vips_cache_set_max(0);
 	vips_concurrency_set(1);
-	allow_four_loaders();
-	if (vips_black(&black, WARM_UP_SIDE, WARM_UP_SIDE, "bands", 3, NULL) != 0)
+	allow_few_loaders();
+	return 0;
+}
+
+static int warm_up(const struct ct_sample *sample)
+{
+	struct ct_plan_print size = { WARM_UP_SIDE, WARM_UP_SIDE };
+	ct_cleanup(image_cleanup) VipsImage *head = NULL;
+	ct_cleanup(image_cleanup) VipsImage *print = NULL;
+
+	if (ct_decode_open(sample->data, sample->length, &head) != 0)
 		return -1;
-	if (vips_copy(black, &image, "interpretation", VIPS_INTERPRETATION_sRGB, NULL) != 0)
-		return -1;
-	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
-		if (warm_up(image, suffixes[i]) != 0)
+	return ct_decode_print(sample->data, sample->length, true, size, &print);
+}
+
+int ct_decode_warm_up(void)
+{
+	bool with_heif = vips_type_find("VipsOperation", "heifload_buffer") != 0;
+	for (size_t i = 0; i < ct_sample_count; i++) {
+		bool is_heif = memcmp(ct_samples[i].data + 4, "ftyp", 4) == 0;
+		if ((with_heif || !is_heif) && warm_up(&ct_samples[i]) != 0)
 			return -1;
 	}
 	return 0;
+}
+
+const char *ct_decode_find(const void *data, size_t length)
+{
+	for (size_t i = 0; i < sizeof(signatures) / sizeof(signatures[0]); i++) {
+		const struct signature *signature = &signatures[i];
+		if (length >= signature->at + signature->length &&
+		    memcmp((const char *)data + signature->at, signature->bytes,
+			signature->length) == 0)
+			return signature->type;
+	}
+	return NULL;
 }
 
 int ct_decode_open(const void *data, size_t length, VipsImage **ret_head)
@@ -104,18 +147,47 @@ int ct_decode_open(const void *data, size_t length, VipsImage **ret_head)
 	return 0;
 }
 
-const char *ct_decode_type(VipsImage *head)
+const char *ct_decode_heif_type(VipsImage *head)
 {
-	const char *nickname = NULL;
-	if (vips_image_get_string(head, VIPS_META_LOADER, &nickname) != 0) {
-		vips_error_clear();
+	const char *compression = NULL;
+	if (vips_image_get_typeof(head, "heif-compression") == 0 ||
+	    vips_image_get_string(head, "heif-compression", &compression) != 0)
 		return "";
+	if (strcmp(compression, "av1") == 0)
+		return "image/avif";
+	return strcmp(compression, "hevc") == 0 ? "image/heic" : "";
+}
+
+int ct_decode_frames(VipsImage *head)
+{
+	int frames = 1;
+	if (vips_image_get_typeof(head, VIPS_META_N_PAGES) != 0 &&
+	    vips_image_get_int(head, VIPS_META_N_PAGES, &frames) != 0)
+		vips_error_clear();
+	return frames > 0 ? frames : 1;
+}
+
+static bool has_flag(VipsImage *head, const char *name)
+{
+	int value = 0;
+	return vips_image_get_typeof(head, name) != 0 &&
+	       vips_image_get_int(head, name, &value) == 0 && value != 0;
+}
+
+/* Per pixel of the picture, all channels. A coefficient of JPEG has two bytes. */
+uint64_t ct_decode_whole_bytes(VipsImage *head, const char *type)
+{
+	uint64_t pixels = (uint64_t)head->Xsize * (uint64_t)head->Ysize;
+	if (strcmp(type, "image/jpeg") == 0 && has_flag(head, "jpeg-multiscan")) {
+		const char *chroma = "";
+		if (vips_image_get_typeof(head, "jpeg-chroma-subsample") != 0)
+			(void)vips_image_get_string(head, "jpeg-chroma-subsample", &chroma);
+		bool is_halved = strcmp(chroma, "4:2:0") == 0;
+		return is_halved ? pixels * 3 : pixels * (uint64_t)head->Bands * 2;
 	}
-	for (size_t i = 0; i < sizeof(loaders) / sizeof(loaders[0]); i++) {
-		if (strcmp(nickname, loaders[i].nickname) == 0)
-			return loaders[i].type;
-	}
-	return "";
+	if (strcmp(type, "image/png") == 0 && has_flag(head, "interlaced"))
+		return pixels * VIPS_IMAGE_SIZEOF_PEL(head);
+	return 0;
 }
 
 static bool is_plain(const VipsImage *image)

@@ -1,5 +1,5 @@
 /*
- * libvips as it is used here: four loaders, no cache, one thread, errors that count.
+ * libvips as it is used here: few loaders, no cache, one thread, errors that count.
  * Functions return 0, or -1 with the reason left in libvips (ct_failure_take).
  */
 #ifndef CT_WORKER_DECODE_H
@@ -12,14 +12,33 @@
 
 struct _VipsImage;
 
-/* Starts libvips and runs each codec once, so that nothing is loaded later. */
-int ct_decode_start(void);
+/* Starts libvips and loads what there is to load. Starts no thread. */
+int ct_decode_load(void);
+
+/* Runs each codec once, so that nothing is opened later and threads are there. */
+int ct_decode_warm_up(void);
+
+/*
+ * Which type is it, by its first bytes alone? "image/heif" for all that are in such a container;
+ * NULL for none of ours; static. Libvips is not asked: it has every loader look, also those that
+ * are blocked, and that for TIFF parses a directory for its answer.
+ */
+const char *ct_decode_find(const void *data, size_t length);
 
 /* The head of the file: size, type, metadata; no pixel is read. */
 int ct_decode_open(const void *data, size_t length, struct _VipsImage **ret_head);
 
-/* What decoded it, as a media type; static; "" for none of ours. */
-const char *ct_decode_type(struct _VipsImage *head);
+/* What is in a HEIF container: image/heic or image/avif; static; "" for something else. */
+const char *ct_decode_heif_type(struct _VipsImage *head);
+
+/* Frames or pages, at least 1. */
+int ct_decode_frames(struct _VipsImage *head);
+
+/*
+ * The memory taken by an image whose format makes the decoder hold it whole, an interlaced PNG or a
+ * progressive JPEG. 0: it is decoded in strips.
+ */
+uint64_t ct_decode_whole_bytes(struct _VipsImage *head, const char *type);
 
 /* Are its colours described by a profile, or inks, so that they must be converted? */
 bool ct_decode_needs_conversion(struct _VipsImage *head);

@@ -10,14 +10,13 @@
 #include "imaging/worker/encode.h"
 #include "imaging/worker/exif.h"
 #include "imaging/worker/failure.h"
-#include "imaging/worker/limits.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <vips/vips.h>
 
 #define HASH_SIDE 32
@@ -43,49 +42,75 @@ static int fail(struct ct_worker_reply *reply, int error, const char *message)
 	return error;
 }
 
-/* The limits come first: they count the mapping, and nothing hostile is touched before. */
 static int map_input(const struct ct_worker_request *request, int fd, struct input *input,
     struct ct_worker_reply *reply)
 {
-	struct stat status;
-	if (fstat(fd, &status) < 0)
-		return fail(reply, -errno, "the input cannot be read");
-	if (status.st_size <= 0)
+	size_t length = (size_t)request->input_bytes;
+	if (length == 0)
 		return fail(reply, CT_ERROR_UNDECODABLE_IMAGE, "the image is empty");
-	int r = ct_limits_arm(request->memory_bytes, (uint64_t)status.st_size,
-	    request->max_print_bytes, request->cpu_s);
-	if (r < 0)
-		return fail(reply, r, "the limits cannot be set");
-	void *data = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (data == MAP_FAILED && errno == ENOMEM)
-		return fail(reply, CT_ERROR_WORKER_MEMORY, "the file does not fit into memory");
+	void *data = mmap(NULL, length, PROT_READ, MAP_PRIVATE, fd, 0);
 	if (data == MAP_FAILED)
 		return fail(reply, -errno, "the input cannot be mapped");
-	*input = (struct input){ .data = data, .length = (size_t)status.st_size };
+	*input = (struct input){ .data = data, .length = length };
 	return 0;
 }
 
-static int check_type(
-    VipsImage *head, const struct ct_worker_request *request, struct ct_worker_reply *reply)
+static int refuse_type(const char *type, const char *wanted, struct ct_worker_reply *reply)
 {
-	const char *type = ct_decode_type(head);
-	if (strcmp(type, request->type) == 0)
-		return 0;
 	(void)snprintf(reply->message, sizeof(reply->message), "it decodes as %s, not as %s",
-	    type[0] != '\0' ? type : "something else", request->type);
+	    type[0] != '\0' ? type : "something else", wanted);
 	return CT_ERROR_TYPE_MISMATCH;
 }
 
-static int check_pixels(
+/* Before its decoder sees a byte of it. HEIF is looked into later. */
+static int check_container(const struct ct_worker_request *request, const struct input *input,
+    struct ct_worker_reply *reply)
+{
+	const char *wanted = request->type;
+	const char *type = ct_decode_find(input->data, input->length);
+	if (type == NULL)
+		return fail(reply, CT_ERROR_UNDECODABLE_IMAGE, "it is not in a known format");
+	if (strcmp(type, "image/heif") == 0 &&
+	    (strcmp(wanted, "image/heic") == 0 || strcmp(wanted, "image/avif") == 0))
+		return 0;
+	return strcmp(type, wanted) == 0 ? 0 : refuse_type(type, wanted, reply);
+}
+
+static int check_heif(VipsImage *head, const char *wanted, struct ct_worker_reply *reply)
+{
+	if (strcmp(wanted, "image/heic") != 0 && strcmp(wanted, "image/avif") != 0)
+		return 0;
+	const char *type = ct_decode_heif_type(head);
+	return strcmp(type, wanted) == 0 ? 0 : refuse_type(type, wanted, reply);
+}
+
+static int check_limits(
     VipsImage *head, const struct ct_worker_request *request, struct ct_worker_reply *reply)
 {
 	uint64_t pixels = (uint64_t)head->Xsize * (uint64_t)head->Ysize;
-	if (pixels <= request->max_pixels)
-		return 0;
-	(void)snprintf(reply->message, sizeof(reply->message),
-	    "%d x %d are %llu pixels, the limit is %llu", head->Xsize, head->Ysize,
-	    (unsigned long long)pixels, (unsigned long long)request->max_pixels);
-	return CT_ERROR_TOO_MANY_PIXELS;
+	uint64_t frames = (uint64_t)ct_decode_frames(head);
+	uint64_t whole_bytes = ct_decode_whole_bytes(head, request->type);
+	if (pixels > request->max_pixels) {
+		(void)snprintf(reply->message, sizeof(reply->message),
+		    "%d x %d are %" PRIu64 " pixels, the limit is %" PRIu64, head->Xsize,
+		    head->Ysize, pixels, request->max_pixels);
+		return CT_ERROR_TOO_MANY_PIXELS;
+	}
+	if (frames > request->max_all_pixels / pixels) {
+		(void)snprintf(reply->message, sizeof(reply->message),
+		    "%" PRIu64 " frames of %d x %d are %" PRIu64
+		    " pixels, the limit for all frames is %" PRIu64,
+		    frames, head->Xsize, head->Ysize, pixels * frames, request->max_all_pixels);
+		return CT_ERROR_TOO_MANY_FRAMES;
+	}
+	if (whole_bytes > request->max_whole_bytes) {
+		(void)snprintf(reply->message, sizeof(reply->message),
+		    "interlaced or progressive, %d x %d must be held whole: %" PRIu64
+		    " bytes, the limit is %" PRIu64,
+		    head->Xsize, head->Ysize, whole_bytes, request->max_whole_bytes);
+		return CT_ERROR_INTERLACED_TOO_LARGE;
+	}
+	return 0;
 }
 
 /* Metadata that cannot be read is metadata that is not there. */
@@ -109,18 +134,21 @@ static int read_head(
 {
 	ct_cleanup(image_cleanup) VipsImage *head = NULL;
 
+	int r = check_container(request, input, reply);
+	if (r < 0)
+		return r;
 	if (ct_decode_open(input->data, input->length, &head) != 0)
 		return ct_failure_take(reply->message);
-	int r = check_type(head, request, reply);
+	r = check_heif(head, request->type, reply);
 	if (r == 0)
-		r = check_pixels(head, request, reply);
+		r = check_limits(head, request, reply);
 	if (r < 0)
 		return r;
 	bool swapped = vips_image_get_orientation_swap(head);
 	reply->width = swapped ? head->Ysize : head->Xsize;
 	reply->height = swapped ? head->Xsize : head->Ysize;
 	reply->orientation = vips_image_get_orientation(head);
-	reply->frames = vips_image_get_n_pages(head);
+	reply->frames = ct_decode_frames(head);
 	input->convert = ct_decode_needs_conversion(head);
 	read_metadata(head, reply);
 	return 0;
@@ -137,9 +165,18 @@ static int make_hash(VipsImage *image, struct ct_worker_reply *reply)
 	return 0;
 }
 
+static int refuse_print(
+    const struct ct_worker_request *request, VipsImage *print, struct ct_worker_reply *reply)
+{
+	(void)snprintf(reply->message, sizeof(reply->message),
+	    "the print of %d x %d is larger than the limit, %" PRIu64 " bytes", print->Xsize,
+	    print->Ysize, request->max_print_bytes);
+	return CT_ERROR_PRINT_TOO_LARGE;
+}
+
 /* From the widest print to the smallest; each is the source of the next. */
-static int make_prints(const struct input *input, const struct ct_plan *plan, const int *fds,
-    struct ct_worker_reply *reply)
+static int make_prints(const struct ct_worker_request *request, const struct input *input,
+    const struct ct_plan *plan, const int *fds, struct ct_worker_reply *reply)
 {
 	ct_cleanup(image_cleanup) VipsImage *image = NULL;
 
@@ -155,6 +192,8 @@ static int make_prints(const struct input *input, const struct ct_plan *plan, co
 		image = print;
 		uint64_t bytes = 0;
 		int r = ct_encode_print(image, fds[i], &bytes, reply->message);
+		if (r == -EFBIG)
+			return refuse_print(request, image, reply);
 		if (r < 0)
 			return r;
 		reply->prints[i] = (struct ct_worker_print){ image->Xsize, image->Ysize, bytes };
@@ -178,7 +217,7 @@ static int develop(
 	    reply->width, reply->height, request->widths, request->width_count, &plan);
 	if (r < 0)
 		return fail(reply, r, "the sizes make no sense");
-	return make_prints(&input, &plan, fds + 1, reply);
+	return make_prints(request, &input, &plan, fds + 1, reply);
 }
 
 void ct_develop(

@@ -68,10 +68,13 @@ Test(config, flag_beats_environment_beats_file)
 
 Test(config, image_types_are_those_of_the_table)
 {
-	cr_assert_str_eq(CT_IMAGE_TYPES_ACCEPTED, "image/jpeg,image/png,image/webp,image/gif");
+	cr_assert_str_eq(CT_IMAGE_TYPES_ACCEPTED,
+	    "image/jpeg,image/png,image/webp,image/gif,image/avif,"
+	    "image/heic,image/heif");
 	const struct ct_image_type *type = ct_image_type_find("image/png");
 	cr_assert_not_null(type);
 	cr_assert(type->is_shown);
+	cr_assert_not(ct_image_type_find("image/tiff")->is_shown);
 	cr_assert_null(ct_image_type_find("image/svg+xml"));
 	cr_assert_null(ct_image_type_find("image/"));
 }

@@ -33,6 +33,7 @@ static struct answer honest(void)
 		.request = { .width_count = 2,
 		    .widths = { 320, 640 },
 		    .max_pixels = 1000000,
+		    .max_all_pixels = 5000000,
 		    .max_print_bytes = 1000,
 		    .type = "image/png" },
 		.reply = { .width = 1000,

@@ -59,6 +59,13 @@ Test(develop, every_format)
 		{ "alpha.webp", "image/webp", 800, 600, 1, 3 },
 		{ "animated.gif", "image/gif", 200, 150, 5, 1 },
 		{ "animated.webp", "image/webp", 200, 150, 5, 1 },
+		{ "small.heic", "image/heic", 800, 600, 1, 3 },
+		{ "small.heic", "image/heif", 800, 600, 1, 3 },
+		{ "small.avif", "image/avif", 800, 600, 1, 3 },
+		{ "small.tif", "image/tiff", 800, 600, 1, 3 },
+		{ "pages.tif", "image/tiff", 200, 150, 3, 1 },
+		{ "interlaced.png", "image/png", 1000, 1000, 1, 3 },
+		{ "many.gif", "image/gif", 400, 300, 20, 2 },
 	};
 	struct ct_imaging_pool *pool = pool_of((struct ct_imaging_options){ .max_workers = 1 });
 	for (size_t i = 0; i < sizeof(pictures) / sizeof(pictures[0]); i++) {
@@ -136,6 +143,10 @@ Test(develop, photograph_is_described_without_secrets)
 	cr_assert_not(developed.has_gps);
 	cr_assert_str_eq(developed.exif, "{}");
 	ct_developed_done(&developed);
+	cr_assert_eq(develop(pool, "small.heic", "image/heic", &developed, message), 0);
+	cr_assert(developed.has_gps);
+	cr_assert_not_null(strstr(developed.exif, "Talbot 1841"), "%s", developed.exif);
+	ct_developed_done(&developed);
 	ct_imaging_pool_free(pool);
 }
 
@@ -155,7 +166,8 @@ Test(develop, prints_carry_no_metadata)
 {
 	static const char *const pictures[][2] = { { "photo.jpg", "image/jpeg" },
 		{ "small.jpg", "image/jpeg" }, { "small.png", "image/png" },
-		{ "small.webp", "image/webp" } };
+		{ "small.webp", "image/webp" }, { "small.heic", "image/heic" },
+		{ "small.avif", "image/avif" }, { "small.tif", "image/tiff" } };
 	struct ct_imaging_pool *pool = pool_of((struct ct_imaging_options){ .max_workers = 1 });
 	for (size_t i = 0; i < sizeof(pictures) / sizeof(pictures[0]); i++) {
 		struct ct_developed developed;
@@ -186,6 +198,10 @@ Test(develop, refusals)
 		{ "empty.jpg", "image/jpeg", CT_ERROR_UNDECODABLE_IMAGE, "empty" },
 		{ "small.png", "image/jpeg", CT_ERROR_TYPE_MISMATCH, "image/png" },
 		{ "small.jpg", "image/tiff", CT_ERROR_TYPE_MISMATCH, "image/jpeg" },
+		{ "small.avif", "image/heic", CT_ERROR_TYPE_MISMATCH, "image/avif" },
+		{ "small.heic", "image/avif", CT_ERROR_TYPE_MISMATCH, "image/heic" },
+		{ "small.heic", "image/jpeg", CT_ERROR_TYPE_MISMATCH, "image/heif" },
+		{ "small.tif", "image/jpeg", CT_ERROR_TYPE_MISMATCH, "image/tiff" },
 		{ "bomb.png", "image/png", CT_ERROR_TOO_MANY_PIXELS, "2500000000" },
 		{ "60mp.png", "image/png", CT_ERROR_TOO_MANY_PIXELS, "50000000" },
 	};
@@ -225,4 +241,50 @@ Test(develop, limit_of_pixels_is_inclusive)
 	    CT_ERROR_TOO_MANY_PIXELS);
 	ct_imaging_pool_free(pool);
 	ct_imaging_pool_free(smaller);
+}
+
+/* Each has its own code, and says the limit and what passed it. */
+Test(develop, limits_beside_pixels)
+{
+	static const struct {
+		struct ct_imaging_options options;
+		struct refusal refusal;
+		const char *limit;
+	} cases[] = {
+		{ { .max_all_pixels = 2399999 },
+		    { "many.gif", "image/gif", CT_ERROR_TOO_MANY_FRAMES, "20 frames" }, "2399999" },
+		{ { .memory_mib = 180, .max_pixels = 100000000 },
+		    { "interlaced-5000.png", "image/png", CT_ERROR_INTERLACED_TOO_LARGE,
+			"100000000 bytes" },
+		    "94371840" },
+		{ { .max_print_bytes = 3000 },
+		    { "small.jpg", "image/jpeg", CT_ERROR_PRINT_TOO_LARGE, "800 x 600" }, "3000" },
+		{ { .memory_mib = 180 },
+		    { "progressive.jpg", "image/jpeg", CT_ERROR_WORKER_MEMORY, "memory" },
+		    "180 MiB" },
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct refusal *refusal = &cases[i].refusal;
+		struct ct_imaging_pool *pool = pool_of(cases[i].options);
+		struct ct_developed developed;
+		char message[CT_IMAGING_MESSAGE_BYTES];
+		int r = develop(pool, refusal->name, refusal->type, &developed, message);
+		cr_assert_eq(
+		    r, refusal->error, "%s: %s: %s", refusal->name, ct_error_name(r), message);
+		cr_assert_not_null(strstr(message, refusal->message), "%s", message);
+		cr_assert_not_null(strstr(message, cases[i].limit), "%s", message);
+		cr_assert_eq(ct_imaging_pool_workers(pool), 1);
+		ct_imaging_pool_free(pool);
+	}
+}
+
+Test(develop, limits_are_inclusive)
+{
+	struct ct_imaging_pool *pool =
+	    pool_of((struct ct_imaging_options){ .max_workers = 1, .max_all_pixels = 2400000 });
+	struct ct_developed developed;
+	char message[CT_IMAGING_MESSAGE_BYTES];
+	cr_assert_eq(develop(pool, "many.gif", "image/gif", &developed, message), 0);
+	ct_developed_done(&developed);
+	ct_imaging_pool_free(pool);
 }

@@ -1,6 +1,7 @@
-/* Processes that come, go and misbehave. The hooks of worker/hooks.h are on. */
+/* Processes that come, go and misbehave. The worker is naughty_worker.c. */
 #include "support.h"
 #include "calotype/error.h"
+#include "imaging/sandbox.h"
 
 #include <criterion/criterion.h>
 #include <dirent.h>
@@ -76,6 +77,22 @@ Test(pool, starts_at_the_first_image_and_keeps_the_worker)
 	cr_assert_eq(errno, ECHILD, "it was reaped");
 }
 
+struct late {
+	struct ct_imaging_pool *pool;
+	int fd;
+	int result;
+	char message[CT_IMAGING_MESSAGE_BYTES];
+};
+
+static void *run_late(void *arg)
+{
+	struct late *late = arg;
+	struct ct_developed developed;
+	late->result = ct_imaging_pool_develop(late->pool, late->fd, "test/late", ct_plan_widths,
+	    ct_plan_width_count, &developed, late->message);
+	return NULL;
+}
+
 struct misdeed {
 	const char *type;
 	int error;
@@ -89,7 +106,7 @@ Test(pool, misdeeds_fail_one_image_only)
 		{ "test/abort", CT_ERROR_WORKER_CRASHED, "signal 6 (SIGABRT)" },
 		{ "test/exit", CT_ERROR_WORKER_CRASHED, "status 1" },
 		{ "test/hang", CT_ERROR_WORKER_TIMEOUT, "4000 ms" },
-		{ "test/memory", CT_ERROR_WORKER_MEMORY, "memory" },
+		{ "test/memory", CT_ERROR_WORKER_MEMORY, "512 MiB" },
 		{ "test/lie", CT_ERROR_PEER_PROTOCOL, "no sense" },
 	};
 	struct ct_imaging_pool *pool =
@@ -118,7 +135,7 @@ Test(pool, processor_time_is_limited)
 	char message[CT_IMAGING_MESSAGE_BYTES];
 	cr_assert_eq(
 	    develop(pool, "small.jpg", "test/spin", &developed, message), CT_ERROR_WORKER_TIMEOUT);
-	cr_assert_not_null(strstr(message, "processor"), "%s", message);
+	cr_assert_not_null(strstr(message, "limit, 1 s"), "%s", message);
 	assert_works(pool);
 	ct_imaging_pool_free(pool);
 }
@@ -144,13 +161,119 @@ Test(pool, processor_time_counts_for_each_image)
 Test(pool, image_that_needs_too_much_memory)
 {
 	struct ct_imaging_pool *pool =
-	    pool_of((struct ct_imaging_options){ .max_workers = 1, .memory_mib = 230 });
+	    pool_of((struct ct_imaging_options){ .max_workers = 1, .memory_mib = 180 });
 	struct ct_developed developed;
 	char message[CT_IMAGING_MESSAGE_BYTES];
 	int r = develop(pool, "progressive.jpg", "image/jpeg", &developed, message);
 	cr_assert_eq(r, CT_ERROR_WORKER_MEMORY, "%s: %s", ct_error_name(r), message);
 	assert_works(pool);
 	ct_imaging_pool_free(pool);
+}
+
+/* Its file loses its end while it is mapped: that would be a SIGBUS. */
+Test(pool, input_that_is_cut_off_meanwhile)
+{
+	struct ct_imaging_pool *pool = pool_of((struct ct_imaging_options){ .max_workers = 1 });
+	char path[] = "/tmp/calotype-input-XXXXXX";
+	int fd = mkstemp(path);
+	cr_assert_geq(fd, 0);
+	cr_assert_eq(ftruncate(fd, 1 << 20), 0);
+	struct late late = { pool, fd, 0, "" };
+	pthread_t thread;
+	assert_works(pool);
+	cr_assert_eq(pthread_create(&thread, NULL, run_late, &late), 0);
+	(void)usleep(250 * 1000); /* it is mapped by then, and read later */
+	cr_assert_eq(ftruncate(fd, 0), 0);
+	cr_assert_eq(pthread_join(thread, NULL), 0);
+	cr_assert_eq(late.result, CT_ERROR_UNDECODABLE_IMAGE, "%s", late.message);
+	cr_assert_not_null(strstr(late.message, "read it"), "%s", late.message);
+	cr_assert_eq(unlink(path), 0);
+	cr_assert_eq(close(fd), 0);
+	ct_imaging_pool_free(pool);
+}
+
+Test(pool, prints_are_limited_from_outside)
+{
+	struct ct_imaging_pool *pool =
+	    pool_of((struct ct_imaging_options){ .max_workers = 1, .max_print_bytes = 100000 });
+	struct ct_developed developed;
+	char message[CT_IMAGING_MESSAGE_BYTES];
+	cr_assert_eq(develop(pool, "small.jpg", "test/write", &developed, message),
+	    CT_ERROR_UNDECODABLE_IMAGE);
+	cr_assert_str_eq(message, "limited");
+	ct_imaging_pool_free(pool);
+}
+
+Test(pool, worker_that_keeps_memory_is_replaced)
+{
+	struct ct_imaging_pool *pool = pool_of((struct ct_imaging_options){ .max_workers = 1 });
+	struct ct_developed developed;
+	char message[CT_IMAGING_MESSAGE_BYTES];
+	assert_works(pool);
+	cr_assert_eq(ct_imaging_pool_workers(pool), 1);
+	cr_assert_eq(develop(pool, "small.jpg", "test/fat", &developed, message),
+	    CT_ERROR_UNDECODABLE_IMAGE);
+	cr_assert_str_eq(message, "fat");
+	cr_assert_eq(ct_imaging_pool_workers(pool), 0);
+	assert_works(pool);
+	ct_imaging_pool_free(pool);
+}
+
+static void assert_line(const char *status, const char *line)
+{
+	cr_assert_not_null(strstr(status, line), "no %s in %s", line, status);
+}
+
+/* Also the threads that libvips started while it was warmed up. */
+Test(pool, every_thread_of_a_worker_is_confined)
+{
+	struct ct_imaging_pool *pool = pool_of((struct ct_imaging_options){ .max_workers = 1 });
+	char path[128];
+	int threads = 0;
+	assert_works(pool);
+	(void)snprintf(path, sizeof(path), "/proc/%d/task", (int)find_worker());
+	DIR *folder = opendir(path);
+	cr_assert_not_null(folder);
+	struct dirent *entry;
+	while ((entry = readdir(folder)) != NULL) {
+		char status[8192];
+		if (entry->d_name[0] == '.')
+			continue;
+		(void)snprintf(path, sizeof(path), "/proc/%d/task/%.20s/status", (int)find_worker(),
+		    entry->d_name);
+		FILE *file = fopen(path, "r");
+		cr_assert_not_null(file);
+		status[fread(status, 1, sizeof(status) - 1, file)] = '\0';
+		cr_assert_eq(fclose(file), 0);
+		assert_line(status, "Seccomp:\t2");
+		assert_line(status, "NoNewPrivs:\t1");
+		assert_line(status, "CapEff:\t0000000000000000");
+		assert_line(status, "CapPrm:\t0000000000000000");
+		threads++;
+	}
+	(void)closedir(folder);
+	cr_assert_gt(threads, 1, "libvips has threads");
+	ct_imaging_pool_free(pool);
+}
+
+Test(pool, sandbox_holds)
+{
+	char message[CT_IMAGING_MESSAGE_BYTES];
+	char list[CT_SANDBOX_LIST_BYTES];
+	for (int with_codecs = 0; with_codecs < 2; with_codecs++) {
+		unsigned layers = 0;
+		const struct ct_imaging_options options = { .worker_path =
+								getenv("CALOTYPE_TEST_WORKER") };
+		cr_assert_eq(
+		    ct_imaging_check_sandbox(&options, with_codecs != 0, &layers, message), 0);
+		ct_sandbox_list(layers, list);
+		cr_assert_eq(CT_SANDBOX_REQUIRED & ~layers, 0, "only %s", list);
+	}
+	const struct ct_imaging_options missing = { .worker_path = "/nonexistent" };
+	unsigned layers = 0;
+	cr_assert_eq(ct_imaging_check_sandbox(&missing, false, &layers, message),
+	    CT_ERROR_WORKER_UNAVAILABLE);
+	cr_assert_not_null(strstr(message, "did not start"), "%s", message);
 }
 
 Test(pool, killed_while_idle_costs_nothing)
