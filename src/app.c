@@ -21,6 +21,7 @@
 #include "imaging/pool.h"
 #include "imaging/process.h"
 #include "jobs/jobs.h"
+#include "metadata/events.h"
 #include "metadata/jobs.h"
 #include "metadata/metadata.h"
 #include "operations/operations.h"
@@ -337,15 +338,29 @@ static int purge_jobs(struct ct_metadata_view *view, void *arg)
 	return ct_job_purge(view, ct_clock_wall_ms() - CT_JOB_KEEP_MS, PURGE_LIMIT);
 }
 
+static int purge_events(struct ct_metadata_view *view, void *arg)
+{
+	(void)arg;
+	return ct_event_purge(view, ct_clock_wall_ms() - CT_EVENT_KEEP_MS, PURGE_LIMIT);
+}
+
+static void purge(struct app *app, ct_transaction_fn run, const char *what)
+{
+	int count = PURGE_LIMIT;
+	for (int i = 0; i < PURGE_ROUNDS && count == PURGE_LIMIT; i++)
+		count = ct_metadata_write(app->metadata, run, NULL);
+	if (count < 0)
+		ct_log(CT_LOG_WARNING, "housekeeping.purge", CT_LOG_TEXT("what", what),
+		    CT_LOG_CODE(count));
+}
+
 static void keep_house(struct app *app)
 {
 	int r = ct_uploads_tick(app->uploads);
 	if (r < 0)
 		ct_log(CT_LOG_WARNING, "housekeeping.uploads", CT_LOG_CODE(r));
-	for (int i = 0, count = PURGE_LIMIT; i < PURGE_ROUNDS && count == PURGE_LIMIT; i++)
-		r = count = ct_metadata_write(app->metadata, purge_jobs, NULL);
-	if (r < 0)
-		ct_log(CT_LOG_WARNING, "housekeeping.jobs", CT_LOG_CODE(r));
+	purge(app, purge_jobs, "jobs");
+	purge(app, purge_events, "events");
 }
 
 static void *run_housekeeper(void *arg)

@@ -11,6 +11,7 @@
 #include "metadata/blobs.h"
 #include "metadata/events.h"
 #include "metadata/images.h"
+#include "metadata/jobs.h"
 #include "metadata/prints.h"
 
 #include <errno.h>
@@ -63,6 +64,9 @@ static int run_deletion(struct ct_metadata_view *view, void *arg)
 	if (r < 0)
 		return r;
 	deletion->blob_hidden = !visible;
+	r = ct_job_forget_image(view, row.job_id);
+	if (r < 0)
+		return r;
 	r = delete_prints(view, deletion);
 	return r < 0 ? r : append_event(view, deletion);
 }

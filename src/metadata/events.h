@@ -7,6 +7,8 @@
 
 #include "metadata/metadata.h"
 
+#define CT_EVENT_KEEP_MS (7 * 24 * 3600 * 1000LL) /* as long as a job */
+
 /* `data` is a JSON object. Written in the transaction that makes it true. */
 int ct_event_append(struct ct_metadata_view *view, const char *type, const char *image_id,
     const char *data, int64_t now);

@@ -52,6 +52,9 @@ static const char release_sql[] =
     "UPDATE job SET state = 0, run_at = ?1, progress = 0.0, owner = '', lease_until = 0, "
     "version = version + 1 WHERE rowid IN (SELECT rowid FROM job INDEXED BY job_by_state "
     "WHERE state = 1 AND (owner = ?2 OR lease_until < ?1))";
+static const char forget_image_sql[] = "UPDATE job SET response = json_object('image', "
+				       "json_object('id', image_id, 'state', 'deleted')), "
+				       "version = version + 1 WHERE id = ? AND state = 2";
 static const char purge_sql[] =
     "DELETE FROM job WHERE rowid IN (SELECT rowid FROM job INDEXED BY job_ended "
     "WHERE state >= 2 AND finished_at < ? ORDER BY finished_at LIMIT ?)";
@@ -269,6 +272,14 @@ int ct_job_postpone(
     struct ct_metadata_view *view, const char *id, int64_t token, int64_t run_at, const char *error)
 {
 	return queue_again(view, postpone_sql, id, token, run_at, error);
+}
+
+int ct_job_forget_image(struct ct_metadata_view *view, const char *id)
+{
+	ct_cleanup(ct_query_done) struct ct_query query =
+	    ct_query_begin_change(view, forget_image_sql);
+	ct_query_bind_text(&query, id);
+	return ct_query_step(&query);
 }
 
 int ct_job_release(struct ct_metadata_view *view, const char *owner, int64_t now)

@@ -67,6 +67,11 @@ int ct_job_requeue(struct ct_metadata_view *view, const char *id, int64_t token,
 int ct_job_postpone(struct ct_metadata_view *view, const char *id, int64_t token, int64_t run_at,
     const char *error);
 /*
+ * Its image was deleted: what a succeeded job tells of it becomes {"image": {"id", "state":
+ * "deleted"}}. Nothing happens when there is no such job, or another state.
+ */
+int ct_job_forget_image(struct ct_metadata_view *view, const char *id);
+/*
  * Running jobs of `owner` (a dead server of this name; NULL: none), or whose lease has run out,
  * are queued again, due now; count. An attempt stays counted.
  */

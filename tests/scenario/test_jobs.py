@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sqlite3
 import time
 import unittest
 
@@ -65,6 +66,21 @@ class Jobs(unittest.TestCase):
         self.assertEqual((again.status, again.body), (304, b""))
         self.assertNotEqual(self.server.get(path, If_None_Match='"x"').status, 304)
 
+    def test_a_job_forgets_an_image_that_was_deleted(self):
+        answer = self.server.request("PUT", "/images/x.jpg", body=image("small.jpg"))
+        self.server.wait_job(answer["Location"])
+        before = self.server.get(answer["Location"])
+        made = before.json()["response"]["image"]
+        self.assertEqual(self.server.request("DELETE", f"/images/{made['id']}").status, 204)
+        after = self.server.get(answer["Location"], If_None_Match=before["ETag"])
+        self.assertEqual(after.status, 200, "its version has changed")
+        self.assertEqual(after.json()["state"], "succeeded")
+        self.assertEqual(after.json()["response"],
+                         {"image": {"id": made["id"], "state": "deleted"}})
+        self.assertNotIn(made["sha256"].encode(), after.body)
+        listed = self.server.get("/jobs?limit=200")
+        self.assertNotIn(made["sha256"].encode(), listed.body)
+
     def test_truncated(self):
         self.fail_with("truncated.jpg", "undecodable_image")
 
@@ -91,6 +107,34 @@ class Jobs(unittest.TestCase):
             if job["state"] != "succeeded":
                 self.assertEqual(job["error"]["code"], "worker_crashed")
         self.assertEqual(self.server.upload(image("small.jpg"))["state"], "ready")
+
+
+class Retention(unittest.TestCase):
+    def test_events_and_jobs_are_forgotten_after_a_week(self):
+        with Server("--upload-expiry", "1") as server:  # the housekeeper comes every second
+            old = server.request("PUT", "/images/x.jpg", body=image("small.jpg"))["Location"]
+            server.wait_job(old)
+            server.stop()
+            database = sqlite3.connect(server.data / "calotype.db")
+            database.execute("UPDATE event SET created_at = created_at - 8 * 86400000")
+            database.execute("UPDATE job SET finished_at = finished_at - 8 * 86400000")
+            database.execute(
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 250) "
+                "INSERT INTO event (type, image_id, data, created_at) SELECT 'old', '', '{}', i FROM n")
+            database.commit()
+            server.start()
+            server.upload(image("small.jpg"))
+            end = time.monotonic() + 20 * harness.SLOW
+            def left():
+                return database.execute("SELECT count(*), min(created_at) FROM event").fetchone()
+            while left()[1] < (time.time() - 86400) * 1000:
+                self.assertLess(time.monotonic(), end, "old events stay")
+                time.sleep(0.1)
+            self.assertGreater(left()[0], 0, "new ones stay")
+            while server.get(old).status != 410:
+                self.assertLess(time.monotonic(), end, "an old job stays")
+                time.sleep(0.1)
+            database.close()
 
 
 class Crash(unittest.TestCase):
