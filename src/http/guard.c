@@ -62,6 +62,12 @@ static bool is_clean_target(const char *text, size_t length)
 	return length > 0;
 }
 
+/* RFC 9112 section 3.2: a path, an address with its scheme, or the asterisk. */
+static bool is_target(const char *text)
+{
+	return text[0] == '/' || strcmp(text, "*") == 0 || strstr(text, "://") != NULL;
+}
+
 static enum MHD_Result stop(struct scan *scan, int error, const char *why)
 {
 	scan->error = error;
@@ -182,6 +188,9 @@ int ct_http_guard_check(struct MHD_Connection *mhd, const struct ct_http_line *l
 	if (!is_clean_target(line->target_copy, line->target_length))
 		return refuse(ret_why, CT_ERROR_MALFORMED_HEAD,
 		    "the target has blanks or control characters");
+	if (!is_target(line->target_copy))
+		return refuse(
+		    ret_why, CT_ERROR_MALFORMED_HEAD, "the target must begin with a slash");
 	scan.next = line->version + strlen(line->version) + 2;
 	(void)MHD_get_connection_values_n(mhd, MHD_HEADER_KIND, take_field, &scan);
 	if (scan.error != 0)

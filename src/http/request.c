@@ -455,6 +455,8 @@ static int first_call(struct ct_http_request *request, const char *method, const
 	(void)snprintf(request->method_text, sizeof(request->method_text), "%s", method);
 	ct_http_clock_set(request->connection, CT_HTTP_CLOCK_STILL);
 	int r = ct_http_guard_check(request->mhd, &line, &request->head, &why);
+	/* Of a malformed head the fields before the fault are known: a proxy's log finds it so. */
+	adopt_request_id(request);
 	if (r < 0) {
 		ct_metrics_add(CT_METRIC_HTTP_MALFORMED, 1);
 		return refuse_raw(request, r, why);
@@ -462,7 +464,6 @@ static int first_call(struct ct_http_request *request, const char *method, const
 	r = ct_http_fields_gather(request);
 	if (r < 0)
 		return refuse_raw(request, r, "there is no memory for the head");
-	adopt_request_id(request);
 	request->stage = CT_HTTP_STAGE_HEAD;
 	struct ct_http_response *refusal = admit(request);
 	if (refusal != NULL)
