@@ -154,6 +154,8 @@ static int build_http(struct app *app)
 		.metadata = app->metadata,
 		.insecure = config->insecure.number,
 		.plain_keys_anywhere = strcmp(config->plain_keys.text, "any") == 0,
+		.trusted_proxies = config->trusted_proxies.text,
+		.cors_origins = config->cors_origins.text,
 		.max_connections = (unsigned)config->max_connections.number,
 		.max_per_address = (unsigned)config->max_per_address.number,
 		.access_log = config->access_log.number,

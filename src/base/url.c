@@ -75,3 +75,13 @@ int ct_url_normalize(const char *text, char *ret_url, size_t capacity)
 		url.length--;
 	return ct_slice_copy(url, ret_url, capacity);
 }
+
+bool ct_url_is_origin(struct ct_slice text)
+{
+	char origin[CT_URL_MAX];
+	char normal[CT_URL_MAX];
+	if (text.data == NULL || ct_slice_copy(text, origin, sizeof(origin)) < 0 ||
+	    ct_url_normalize(origin, normal, sizeof(normal)) < 0)
+		return false;
+	return strcmp(origin, normal) == 0 && strchr(strstr(origin, "://") + 3, '/') == NULL;
+}

@@ -17,6 +17,9 @@
  */
 int ct_url_normalize(const char *text, char *ret_url, size_t capacity);
 
+/* "https://photos.example.org", as a browser sends it: no path, no slash at the end. */
+bool ct_url_is_origin(struct ct_slice text);
+
 /*
  * "host:port" (RFC 3986 section 3.2): a name, an IPv4 address, an IPv6 address in brackets, which
  * are not part of `*ret_host`, or no host at all. A piece of `text`. `*ret_port` is UINT64_MAX

@@ -4,6 +4,7 @@
 #include "config/config_priv.h"
 
 #include "base/assert.h"
+#include "base/networks.h"
 #include "base/slice.h"
 #include "base/url.h"
 
@@ -168,6 +169,43 @@ static int check_url(const char *text, char ret_url[CT_URL_MAX], char *ret_reaso
 	    "a port or a path");
 }
 
+/* How many of them an origin is compared with. */
+#define MAX_ORIGINS 64
+
+static int check_origins(const char *text, char *ret_reason)
+{
+	struct ct_slice rest = ct_slice_from_string(text);
+	size_t count = 0;
+	if (text[0] == '\0' || strcmp(text, "*") == 0)
+		return 0;
+	while (rest.data) {
+		struct ct_slice one = ct_slice_trim(ct_slice_cut(&rest, ','));
+		if (!ct_url_is_origin(one))
+			return give_reason(ret_reason,
+			    "is no list of origins; right would be *, or https://www.example.org "
+			    "and "
+			    "others with commas between, each without a slash at its end");
+		if (++count > MAX_ORIGINS)
+			return give_reason(ret_reason, "holds more than %d origins", MAX_ORIGINS);
+	}
+	return 0;
+}
+
+static int check_networks(const char *text, char *ret_reason)
+{
+	struct ct_networks *networks = NULL;
+	int r = ct_networks_parse(text, &networks);
+	ct_networks_free(networks);
+	if (r == -E2BIG)
+		return give_reason(ret_reason, "holds more than %d networks", CT_NETWORKS_MAX);
+	if (r == -EINVAL)
+		return give_reason(ret_reason,
+		    "is no list of networks; right would be 10.0.0.0/8, 192.0.2.1, 2001:db8::/32 "
+		    "or "
+		    "unix, with commas between and no bits behind the prefix");
+	return r;
+}
+
 static int check_text(const struct ct_option_row *row, const char *text, char *ret_reason)
 {
 	if (text[0] == '\0' && row->otherwise[0] != '\0')
@@ -199,6 +237,8 @@ int ct_option_parse(const struct ct_option_row *row, const char *text, char **re
 		r = check_url(text, url, ret_reason);
 		text = url;
 		break;
+	case CT_OPTION_ORIGINS: r = check_origins(text, ret_reason); break;
+	case CT_OPTION_NETWORKS: r = check_networks(text, ret_reason); break;
 	case CT_OPTION_TEXT: r = check_text(row, text, ret_reason); break;
 	case CT_OPTION_SECRET: break;
 	}

@@ -47,7 +47,7 @@ void ct_http_access_log(const struct ct_http_request *request)
 		return;
 	/* Status 0: the connection broke, and nobody was answered. */
 	ct_log(CT_LOG_INFO, "http.request", CT_LOG_TEXT("id", request->id),
-	    CT_LOG_TEXT("peer", connection->peer.text), CT_LOG_TEXT("method", request->method_text),
+	    CT_LOG_TEXT("peer", request->client.text), CT_LOG_TEXT("method", request->method_text),
 	    CT_LOG_TEXT("path", request->path), CT_LOG_NUMBER("status", request->status),
 	    CT_LOG_NUMBER("in", request->received_bytes), CT_LOG_NUMBER("out", request->sent_bytes),
 	    CT_LOG_NUMBER("ms", duration_us / 1000), CT_LOG_TEXT("key", request->key_id));

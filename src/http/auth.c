@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/key_text.h"
+#include "http/cors_priv.h"
 #include "http/response.h"
 #include "http/server_priv.h"
 #include "metadata/api_keys.h"
@@ -83,6 +84,13 @@ static struct ct_http_response *check_open_server(struct ct_http_request *reques
 		return refuse_401(request, false,
 		    "this server has no API key yet and answers only the machine it runs on: make "
 		    "one with `calotyped key add`, or start it with --insecure");
+	bool is_harmless = request->is_known_method &&
+			   (request->method == CT_HTTP_GET || request->method == CT_HTTP_HEAD ||
+			       request->method == CT_HTTP_OPTIONS);
+	if (!is_harmless && ct_http_cors_is_foreign(request))
+		return ct_http_problem(request, CT_ERROR_FOREIGN_ORIGIN,
+		    "this server has no API key, so it takes nothing from pages of other origins: "
+		    "allow yours with --cors-origins, or make a key");
 	return NULL;
 }
 
@@ -126,10 +134,12 @@ static struct ct_http_response *check_token(struct ct_http_request *request, str
 	struct ct_http_connection *connection = request->connection;
 	struct ct_api_key_row row;
 	const struct ct_http_options *options = &connection->server->options;
-	if (!connection->peer.is_loopback && !options->insecure && !options->plain_keys_anywhere)
+	if (!request->client.is_loopback && !request->is_tls && !options->insecure &&
+	    !options->plain_keys_anywhere)
 		return ct_http_problem(request, CT_ERROR_INSECURE_TRANSPORT,
-		    "the key has been readable on its way: put a proxy that speaks TLS in front "
-		    "and replace the key, or trust this network with --plain-keys=any");
+		    "the key has been readable on its way: replace it, and put a proxy that "
+		    "speaks TLS in front, named by --trusted-proxies; or trust this network with "
+		    "--plain-keys=any");
 	int r = look_up(connection->server, token, &row);
 	if (r == CT_ERROR_UNAUTHORIZED)
 		return refuse_401(request, true, "this API key does not exist or is revoked");

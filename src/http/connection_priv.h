@@ -7,20 +7,10 @@
 #include "base/lock.h"
 #include "calotype/error.h"
 #include "http/request_priv.h"
-#include <netinet/in.h>
 #include <stdatomic.h>
 #include <sys/socket.h>
 
 struct ct_http_server;
-
-/* ---- who is at the other end ---- */
-struct ct_http_peer {
-	bool is_unix;
-	bool is_loopback;    /* unix sockets too */
-	uint8_t network[16]; /* what is counted: an IPv4 address, or the /64 of an IPv6 one */
-	char text[INET6_ADDRSTRLEN]; /* "unix" for a unix socket */
-};
-void ct_http_peer_init(struct ct_http_peer *peer, const struct sockaddr_storage *address);
 
 /* ---- the connection ---- */
 enum ct_http_clock {

@@ -34,6 +34,8 @@
 #include "http/request_priv.h"
 #include "base/assert.h"
 #include "base/clock.h"
+#include "http/cors_priv.h"
+#include "http/forwarded_priv.h"
 #include "http/response_priv.h"
 #include "http/server_priv.h"
 #include "metrics/metrics.h"
@@ -57,6 +59,7 @@ void ct_http_request_begin(
 	CT_ASSERT(request->stage == CT_HTTP_STAGE_NONE);
 	request->magic = REQUEST_MAGIC;
 	request->connection = connection;
+	request->client = connection->peer;
 	request->mhd = mhd;
 	request->stage = CT_HTTP_STAGE_LINE;
 	request->raw_target = target;
@@ -135,6 +138,15 @@ static bool claim_last_word(struct ct_http_connection *connection)
 	return mine;
 }
 
+static void add_cors(const struct ct_http_request *request)
+{
+	struct ct_http_cors cors;
+	ct_http_cors_fields(request, &cors);
+	for (size_t i = 0; i < cors.count; i++)
+		ct_http_response_header(
+		    request->response, cors.fields[i].name, cors.fields[i].value);
+}
+
 /* The answer goes out past libmicrohttpd, which then closes. */
 static int answer_raw(struct ct_http_request *request)
 {
@@ -147,6 +159,7 @@ static int answer_raw(struct ct_http_request *request)
 	request->status = response != NULL ? ct_http_response_status(response) : 500;
 	struct ct_buffer bytes;
 	ct_buffer_init(&bytes, CT_HTTP_LARGE_POOL_BYTES);
+	add_cors(request);
 	ct_http_response_write(response, request->id,
 	    request->is_known_method && request->method == CT_HTTP_HEAD, &bytes);
 	if (response != NULL && ct_buffer_error(&bytes) == 0)
@@ -166,14 +179,20 @@ static int answer_raw(struct ct_http_request *request)
 static struct MHD_Response *build_answer(
     struct ct_http_request *request, uint64_t *ret_size, bool *ret_is_ours)
 {
-	*ret_is_ours = request->shared == NULL;
+	struct ct_http_cors cors;
+	*ret_is_ours = true;
 	if (request->shared != NULL) {
 		request->status = request->shared_status;
-		return ct_http_shared_response(request->shared, ret_size);
+		ct_http_cors_fields(request, &cors);
+		*ret_is_ours = cors.count > 0;
+		return cors.count > 0
+			   ? ct_http_shared_copy(request->shared, cors.fields, cors.count, ret_size)
+			   : ct_http_shared_response(request->shared, ret_size);
 	}
 	if (request->response == NULL)
 		return NULL;
 	complete_answer(request);
+	add_cors(request);
 	struct MHD_Response *built = ct_http_response_build(request->response, request, ret_size);
 	request->status = ct_http_response_status(request->response);
 	return built;
@@ -409,6 +428,12 @@ static struct ct_http_response *admit(struct ct_http_request *request)
 	if (request->twice != NULL)
 		return ct_http_problem(request, CT_ERROR_INVALID_HEADER,
 		    "the field %s came twice and may come once", request->twice);
+	struct ct_http_response *preflight = ct_http_cors_preflight(request);
+	if (preflight != NULL)
+		return preflight;
+	struct ct_http_response *refused = ct_http_forwarded_check(request);
+	if (refused != NULL)
+		return refused;
 	struct ct_http_response *refusal = ct_http_router_match(request);
 	/* Who may not come in at all learns that first. */
 	struct ct_http_response *locked =
@@ -616,6 +641,7 @@ void ct_http_request_finish(struct ct_http_request *request)
 	if (request->head_called && request->row->route.handler->gone != NULL)
 		request->row->route.handler->gone(request, request->row->route.context);
 	ct_http_access_log(request);
+	ct_http_forwarded_end(request);
 
 	ct_lock_take(&connection->lock);
 	CT_ASSERT(!request->asleep);

@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "http/guard_priv.h"
+#include "http/peers_priv.h"
 #include "http/request.h"
 #include "http/router_priv.h"
 
@@ -60,6 +61,10 @@ struct ct_http_request {
 	int status;
 	int64_t began_us;
 	char id[CT_HTTP_MAX_REQUEST_ID + 1];
+	/* Who asks: the connection's peer, or whom a trusted proxy names. */
+	struct ct_http_peer client;
+	bool is_tls;	 /* that proxy says that TLS ended there */
+	bool is_counted; /* against the limit of its address, beside the connection */
 	char key_id[16];
 	unsigned scopes;
 	void *user;

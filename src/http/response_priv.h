@@ -23,6 +23,9 @@ void ct_http_response_json_as(
 struct ct_json *ct_http_response_json_of(struct ct_http_response *response);
 /* Borrowed: `shared` must be held until the answer has been queued. */
 struct MHD_Response *ct_http_shared_response(struct ct_http_shared *shared, uint64_t *ret_size);
+/* One of its own for a single answer, with further headers; NULL: out of memory. */
+struct MHD_Response *ct_http_shared_copy(struct ct_http_shared *shared,
+    const struct ct_http_header_field *more, size_t count, uint64_t *ret_size);
 struct MHD_Response *ct_http_shared_part(
     struct ct_http_shared *shared, uint64_t offset, uint64_t length);
 const void *ct_http_shared_data(const struct ct_http_shared *shared, uint64_t *ret_size);

@@ -65,6 +65,8 @@ int ct_http_server_new(const struct ct_http_options *options, struct ct_http_ser
 	server->options.listen = server->listen;
 	if (r == 0)
 		r = ct_random_bytes(server->id_seed, sizeof(server->id_seed));
+	if (r == 0 && options->trusted_proxies != NULL)
+		r = ct_networks_parse(options->trusted_proxies, &server->trusted_proxies);
 	if (r == 0)
 		r = ct_http_acceptor_new(server, &server->acceptor);
 	if (r < 0) {
@@ -217,6 +219,7 @@ void ct_http_server_free(struct ct_http_server *server)
 	ct_condition_done(&server->watch);
 	ct_condition_done(&server->changed);
 	ct_lock_done(&server->lock);
+	ct_networks_free(server->trusted_proxies);
 	free(server->by_fd);
 	free(server);
 }

@@ -16,6 +16,8 @@ struct ct_http_options {
 	struct ct_metadata *metadata; /* for API keys; NULL: no auth (tests) */
 	bool insecure;		      /* --insecure: open without keys on any address */
 	bool plain_keys_anywhere;     /* take keys over plain HTTP from any address */
+	const char *trusted_proxies;  /* as in base/networks.h: who may name the client [nobody] */
+	const char *cors_origins;     /* "*", or origins with commas between [none]; borrowed */
 	unsigned max_connections;     /* [1024] */
 	unsigned max_per_address;     /* [128] */
 	unsigned loops;		      /* threads of each daemon [cores, at most 8] */
@@ -28,7 +30,7 @@ struct ct_http_options {
 
 /*
  * Runs the framing guard's self-test, binds. Routes are added before the start.
- * -EPROTONOSUPPORT: this libmicrohttpd lays requests out in another way.
+ * -EPROTONOSUPPORT: this libmicrohttpd lays requests out in another way; -EINVAL: trusted_proxies.
  */
 int ct_http_server_new(const struct ct_http_options *options, struct ct_http_server **ret_server);
 /* Copies the rows; patterns, handlers and contexts outlive the server. A method and pattern may

@@ -24,14 +24,12 @@
 struct MHD_Daemon;
 struct ct_http_acceptor;
 
-struct ct_http_peer_count;
-#define CT_HTTP_PEER_BUCKETS 1024
-
 struct ct_http_server {
 	/* Set once. */
 	struct ct_http_options options;
 	char listen[256];
 	char url[256];
+	struct ct_networks *trusted_proxies; /* or NULL */
 	struct ct_http_router router;
 	struct ct_http_acceptor *acceptor;
 	struct MHD_Daemon *small, *large;

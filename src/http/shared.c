@@ -137,3 +137,28 @@ struct MHD_Response *ct_http_shared_part(
 		(void)close(fd); /* only read from */
 	return part;
 }
+
+static enum MHD_Result copy_header(
+    void *response, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+	(void)kind; /* they have no footers */
+	return MHD_add_response_header(response, name, value);
+}
+
+struct MHD_Response *ct_http_shared_copy(struct ct_http_shared *shared,
+    const struct ct_http_header_field *more, size_t count, uint64_t *ret_size)
+{
+	struct MHD_Response *copy = ct_http_shared_part(shared, 0, shared->size_bytes);
+	if (copy == NULL)
+		return NULL;
+	int wanted = MHD_get_response_headers(shared->response, NULL, NULL);
+	bool ok = MHD_get_response_headers(shared->response, copy_header, copy) == wanted;
+	for (size_t i = 0; i < count && ok; i++)
+		ok = MHD_add_response_header(copy, more[i].name, more[i].value) == MHD_YES;
+	if (!ok || MHD_get_response_headers(copy, NULL, NULL) != wanted + (int)count) {
+		MHD_destroy_response(copy);
+		return NULL;
+	}
+	*ret_size = shared->size_bytes;
+	return copy;
+}

@@ -159,6 +159,32 @@ Test(config, public_url)
 	    ARGUMENTS(), ARGUMENTS("CALOTYPE_PUBLIC_URL=ftp://a"), "CALOTYPE_PUBLIC_URL:");
 }
 
+#define TEN                                                                                 \
+	"http://a,http://a,http://a,http://a,http://a,http://a,http://a,http://a,http://a," \
+	"http://a,"
+
+Test(config, origins_and_networks)
+{
+	static const char *const good[] = { "--cors-origins=", "--cors-origins=*",
+		"--cors-origins=https://a.example, http://localhost:3000",
+		"--trusted-proxies=", "--trusted-proxies=10.0.0.0/8, ::1,unix" };
+	static const char *const bad[] = { "--cors-origins=a.example", "--cors-origins=https://a/",
+		"--cors-origins=*,https://a", "--cors-origins=null", "--cors-origins=https://a,",
+		"--trusted-proxies=10.0.0.1/8", "--trusted-proxies=proxy", "--trusted-proxies=*" };
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		ct_cleanup(cleanup_config) struct ct_config *config = NULL;
+		ct_cleanup(ct_free_pointer) char *message = NULL;
+		int r = load(ARGUMENTS(good[i]), ARGUMENTS(), &config, &message);
+		cr_assert_eq(r, 0, "%s", message ? message : "");
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		expect_refusal(ARGUMENTS(bad[i]), ARGUMENTS(), "; right would be ");
+	char many[] =
+	    "--cors-origins=" TEN TEN TEN TEN TEN TEN "http://a,http://a,http://a,http://a,"
+	    "http://a";
+	expect_refusal(ARGUMENTS(many), ARGUMENTS(), "more than 64");
+}
+
 Test(config, every_value_knows_its_source)
 {
 	char path[] = "/tmp/ct-config-XXXXXX", in_file[64];
