@@ -14,6 +14,7 @@
 #include "base/thread_pool.h"
 #include "cache/cache.h"
 #include "calotype/blob.h"
+#include "calotype/blob_open.h"
 #include "calotype/error.h"
 #include "delivery/delivery.h"
 #include "http/http.h"

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/slice.h"
 #include "base/text.h"
+#include "calotype/blob_open.h"
 #include "calotype/error.h"
 #include <dirent.h>
 #include <errno.h>

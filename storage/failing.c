@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/lock.h"
+#include "calotype/blob_upkeep.h"
 #include "calotype/error.h"
 #include <errno.h>
 #include <stdatomic.h>

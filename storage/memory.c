@@ -4,6 +4,7 @@
  * counts are under the lock.
  */
 #include "calotype/blob_backend.h"
+#include "calotype/blob_open.h"
 
 #include "base/assert.h"
 #include "base/cleanup.h"

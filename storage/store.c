@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/slice.h"
 #include "base/text.h"
+#include "calotype/blob_upkeep.h"
 #include "calotype/error.h"
 #include <errno.h>
 #include <stdlib.h>

@@ -1,6 +1,7 @@
 /*
  * The content-addressed blob store: bytes go in through a writer, which hashes them as they come,
- * and come out through a reader under the name of their SHA-256.
+ * and come out through a reader under the name of their SHA-256. Opening a store is in blob_open.h,
+ * what a housekeeper does with one in blob_upkeep.h.
  *
  * Durability: when ct_blob_writer_commit() has returned 0 for an original, its bytes and its name
  * survive a power cut (strict; the fine print is in storage/README.md). When
@@ -36,26 +37,6 @@ enum ct_blob_class { CT_BLOB_ORIGINAL, CT_BLOB_PRINT, CT_BLOB_CLASS_COUNT };
 struct ct_blob_store;
 struct ct_blob_writer;
 struct ct_blob_reader;
-
-/* A zero field means the default in brackets. */
-struct ct_disk_options {
-	const char *directory;	/* the data directory; made when missing */
-	uint64_t reserve_bytes; /* kept free for the rest of the system [256 MiB] */
-	uint64_t window_bytes;	/* reservation step of uploads of unknown length [64 MiB] */
-	uint64_t assumed_free;	/* tests: the free space of the file system [ask it] */
-};
-
-/*
- * Opens the data directory: takes its lock file, checks `format`, makes staging/, objects/00..ff/,
- * prints/00..ff/ and quarantine/ when missing and makes them durable. BLOCKING.
- * -EBUSY: another process holds it; -EXDEV: staging and objects lie on different file systems;
- * -EPROTONOSUPPORT: another format number, or objects/ or prints/ without a `format` file.
- */
-int ct_blob_store_open_disk(
-    const struct ct_disk_options *options, struct ct_blob_store **ret_store);
-
-/* For tests: a store in memory, the same promises but durability. */
-int ct_blob_store_open_memory(uint64_t capacity_bytes, struct ct_blob_store **ret_store);
 
 /* Frees the store; writers and readers must be closed before. NULL is allowed. */
 void ct_blob_store_close(struct ct_blob_store *store);
@@ -139,13 +120,6 @@ void ct_blob_writer_close(struct ct_blob_writer *writer);
 /* Frees the writer and removes its staging file. NULL is allowed. */
 void ct_blob_writer_discard(struct ct_blob_writer *writer);
 
-/* Removes a named staging file; a missing one is fine; -EBUSY: a writer has it open. BLOCKING. */
-int ct_blob_staging_remove(struct ct_blob_store *store, const char *staging_id);
-
-/* Calls `visit` for each named staging file, in no order; a nonzero result ends it. BLOCKING. */
-int ct_blob_staging_visit(struct ct_blob_store *store,
-    int (*visit)(const char *staging_id, int64_t modified_ms, void *arg), void *arg);
-
 /* ---- reading ---- */
 
 /* CT_ERROR_NOT_FOUND when absent. BLOCKING. */
@@ -168,9 +142,5 @@ int ct_blob_reader_verify(struct ct_blob_reader *reader);
 int ct_blob_reader_dup_fd(struct ct_blob_reader *reader, int *ret_fd);
 
 void ct_blob_reader_close(struct ct_blob_reader *reader);
-
-/* Removes the blob's name; a missing one is fine. Readers that are open go on reading. BLOCKING. */
-int ct_blob_remove(
-    struct ct_blob_store *store, enum ct_blob_class class, const struct ct_digest *digest);
 
 #endif

@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "calotype/blob_upkeep.h"
 #include "calotype/error.h"
 #include "metadata/blobs.h"
 #include "metadata/events.h"

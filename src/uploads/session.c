@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/thread_pool.h"
+#include "calotype/blob_upkeep.h"
 #include "calotype/error.h"
 #include "metadata/uploads.h"
 

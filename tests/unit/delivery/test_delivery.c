@@ -5,6 +5,8 @@
 #include "fake_engine.h"
 #include "support_images.h"
 #include "base/file.h"
+#include "calotype/blob_open.h"
+#include "calotype/blob_upkeep.h"
 #include "calotype/error.h"
 #include "delivery/delivery_priv.h"
 #include "imaging/process.h"

@@ -3,6 +3,7 @@
 #include "metadata/images.h"
 #include "metadata/prints.h"
 #include "metadata/sqlite_priv.h"
+#include "calotype/blob_open.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

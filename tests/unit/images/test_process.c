@@ -7,6 +7,8 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "calotype/blob_open.h"
+#include "calotype/blob_upkeep.h"
 #include "calotype/error.h"
 #include "imaging/pool.h"
 #include "imaging/process.h"

@@ -1,6 +1,8 @@
 #include "fixture.h"
 
 #include "base/hash.h"
+#include "calotype/blob_open.h"
+#include "calotype/blob_upkeep.h"
 #include "calotype/error.h"
 #include <criterion/criterion.h>
 #include <dirent.h>

@@ -6,6 +6,7 @@
 #define CT_TESTS_STORAGE_FIXTURE_H
 
 #include "calotype/blob_backend.h"
+#include "calotype/blob_open.h"
 #include <stddef.h>
 
 enum store_kind { STORE_DISK, STORE_MEMORY, STORE_FAILING, STORE_KIND_COUNT };

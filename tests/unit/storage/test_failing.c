@@ -3,6 +3,7 @@
  */
 #include "fixture.h"
 
+#include "calotype/blob_upkeep.h"
 #include "calotype/error.h"
 #include <criterion/criterion.h>
 #include <errno.h>

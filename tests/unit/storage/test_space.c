@@ -5,6 +5,8 @@
  */
 #include "fixture.h"
 
+#include "calotype/blob_open.h"
+#include "calotype/blob_upkeep.h"
 #include "calotype/error.h"
 #include "storage/disk_priv.h"
 #include <criterion/criterion.h>

@@ -5,6 +5,7 @@
 #include "fixture.h"
 
 #include "base/hash.h"
+#include "calotype/blob_upkeep.h"
 #include "calotype/error.h"
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>

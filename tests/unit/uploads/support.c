@@ -3,6 +3,8 @@
 
 #include "base/clock.h"
 #include "base/hash.h"
+#include "calotype/blob_open.h"
+#include "calotype/blob_upkeep.h"
 #include "calotype/error.h"
 #include "metadata/blobs.h"
 #include "metadata/images.h"

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/hash.h"
+#include "calotype/blob_upkeep.h"
 #include "calotype/error.h"
 #include "uploads/sniff.h"
 #include "uploads/session_priv.h"

@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "base/hash.h"
 #include "base/thread_pool.h"
+#include "calotype/blob_open.h"
 #include "calotype/error.h"
 #include "uploads/session.h"
 #include "uploads/uploads_priv.h"
