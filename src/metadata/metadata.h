@@ -9,9 +9,10 @@
  *
  * Threads: any thread may submit, write or borrow a view. ct_metadata_write() blocks and is for
  * workers. An HTTP thread may borrow a view for point reads by primary key.
- * Errors: CT_ERROR_NOT_FOUND, CT_ERROR_DATABASE, CT_ERROR_INSUFFICIENT_SPACE (disk full),
+ * Errors: CT_ERROR_NOT_FOUND, CT_ERROR_DATABASE, CT_ERROR_DATABASE_BUSY (another process has held
+ * the write lock for busy_ms: nothing was done), CT_ERROR_INSUFFICIENT_SPACE (disk full),
  * CT_ERROR_LIMIT_REACHED (queue of the writer full), -EEXIST (unique key), -ENOMEM. What SQLite
- * said is logged where CT_ERROR_DATABASE comes from.
+ * said is logged where CT_ERROR_DATABASE or CT_ERROR_DATABASE_BUSY comes from.
  */
 #ifndef CT_METADATA_H
 #define CT_METADATA_H
@@ -29,6 +30,7 @@ struct ct_metadata_options {
 	unsigned max_readers; /* [16] */
 	unsigned max_queued;  /* transactions waiting for the writer [4096] */
 	unsigned max_group;   /* transactions in one commit [256] */
+	unsigned busy_ms;     /* longest wait for the write lock of another process [10 s] */
 };
 
 /*

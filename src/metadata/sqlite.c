@@ -15,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BUSY_TIMEOUT_MS 10000	      /* another process: `calotyped key` beside a server */
 #define CHECKPOINT_PAGES 1000	      /* 4 MiB, as SQLite's own default */
 #define CHECKPOINT_WAITING_PAGES 8000 /* readers overlap all the time: wait for them */
 
@@ -45,6 +44,7 @@ static int map_code(struct sqlite3 *connection, int code)
 	}
 	switch (code & 0xff) {
 	case SQLITE_NOMEM: return -ENOMEM;
+	case SQLITE_BUSY: return CT_ERROR_DATABASE_BUSY;
 	case SQLITE_FULL: return CT_ERROR_INSUFFICIENT_SPACE;
 	case SQLITE_IOERR:
 		if (is_space_errno(sqlite3_system_errno(connection)))
@@ -58,7 +58,7 @@ static int map_code(struct sqlite3 *connection, int code)
 static int fail(struct ct_metadata_view *view, int code)
 {
 	int error = map_code(view->connection, code);
-	if (error == CT_ERROR_DATABASE)
+	if (error == CT_ERROR_DATABASE || error == CT_ERROR_DATABASE_BUSY)
 		ct_log(CT_LOG_ERROR, "database.failed", CT_LOG_NUMBER("sqlite", code),
 		    CT_LOG_NUMBER("errno", sqlite3_system_errno(view->connection)),
 		    CT_LOG_TEXT("message", sqlite3_errmsg(view->connection)));
@@ -95,14 +95,20 @@ static int make_file(const char *path)
 	return close(fd) < 0 ? -errno : 0;
 }
 
+int ct_connection_set_busy_ms(struct ct_metadata_view *view, unsigned busy_ms)
+{
+	CT_ASSERT(busy_ms <= INT_MAX);
+	int code = sqlite3_busy_timeout(view->connection, (int)busy_ms);
+	return code == SQLITE_OK ? 0 : fail(view, code);
+}
+
 static int open_connection(struct ct_metadata_view *view, const char *path)
 {
 	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
 	int code = sqlite3_open_v2(path, &view->connection, flags, NULL);
 	if (code != SQLITE_OK)
 		return view->connection == NULL ? -ENOMEM : fail(view, code);
-	code = sqlite3_busy_timeout(view->connection, BUSY_TIMEOUT_MS);
-	return code == SQLITE_OK ? 0 : fail(view, code);
+	return ct_connection_set_busy_ms(view, CT_CONNECTION_BUSY_MS);
 }
 
 CT_DEFINE_CLEANUP(view_cleanup, struct ct_metadata_view *, ct_connection_close)

@@ -28,7 +28,8 @@
 struct sqlite3;
 struct sqlite3_stmt;
 
-#define CT_STATEMENT_SLOTS 128 /* of a hash table: about twice the statements there are */
+#define CT_STATEMENT_SLOTS 128	    /* of a hash table: about twice the statements there are */
+#define CT_CONNECTION_BUSY_MS 10000 /* another process: `calotyped key` beside a server */
 #define CT_VIEW_MAGIC 0x76696577u
 
 enum ct_connection_role { CT_CONNECTION_READER, CT_CONNECTION_WRITER };
@@ -56,6 +57,8 @@ struct ct_metadata_view {
 /* The writer's makes the file when missing; its mode is WAL from then on. BLOCKING. */
 int ct_connection_open(
     const char *path, enum ct_connection_role role, struct ct_metadata_view **ret_view);
+/* How long it waits for the lock of another process [CT_CONNECTION_BUSY_MS]. */
+int ct_connection_set_busy_ms(struct ct_metadata_view *view, unsigned busy_ms);
 void ct_connection_close(struct ct_metadata_view *view); /* NULL is allowed */
 /* Runs a script of statements without parameters and results. */
 int ct_connection_execute(struct ct_metadata_view *view, const char *script);

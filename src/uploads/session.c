@@ -369,7 +369,8 @@ int ct_session_append(struct ct_session *session, const void *data, size_t lengt
 	if (length_bytes > limit - ct_blob_writer_offset(session->writer))
 		return CT_ERROR_TOO_LARGE;
 	int r = append(session, data, length_bytes);
-	session->broken = r < 0;
+	/* A full disk has taken nothing of `data`: ct_session_end() saves what came before. */
+	session->broken = r < 0 && r != CT_ERROR_INSUFFICIENT_SPACE;
 	return r;
 }
 

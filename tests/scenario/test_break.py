@@ -15,7 +15,7 @@ import unittest
 
 import harness
 from harness import Server, image
-from test_tus import create, job_of, offset_of, patch
+from test_tus import CHUNK, create, job_of, offset_of, patch
 
 
 def status_of(call):
@@ -65,6 +65,77 @@ class Break(unittest.TestCase):
                 thread.join()
             server.start()
             self.assertGreaterEqual(offset_of(server, path), 1000)
+
+    @unittest.skipUnless(harness.LONG, "the server waits 10 s for the lock: --long")
+    def test_a_locked_database_is_a_503(self):
+        """Longer than the server waits for it: retryable, and the upload goes on afterwards."""
+        data = image("small.jpg")
+        with Server() as server:
+            path = create(server, len(data))["Location"]
+            self.assertEqual(patch(server, path, 0, data[:1000]).status, 204)
+            lock = sqlite3.connect(server.data / "calotype.db", isolation_level=None)
+            lock.execute("BEGIN IMMEDIATE")
+            answers = [None, None]
+
+            def ask(number):
+                answers[number] = (
+                    server.request("PUT", "/images/x.jpg", body=data) if number
+                    else patch(server, path, 1000, data[1000:2000]))
+
+            for thread in in_parallel(2, ask):
+                thread.join()
+            for answer in answers:
+                self.assertEqual((answer.status, answer["Retry-After"]), (503, "1"), answer)
+                self.assertEqual(answer.json()["code"], "database_busy")
+            lock.execute("ROLLBACK")
+            lock.close()
+            self.assertEqual(offset_of(server, path), 1000)
+            self.assertEqual(patch(server, path, 1000, data[1000:]).status, 204)
+            server.upload(data + b"1")
+
+    def test_a_disk_that_fills_up_keeps_what_came(self):
+        """ext2 reserves no blocks, so the disk can fill up in the middle of a body. The database
+        lies elsewhere: without reserved blocks its log could not grow either."""
+        data = image("small.jpg") + bytes(8 << 20)
+        with tempfile.TemporaryDirectory() as folder:
+            disk, where = pathlib.Path(folder, "disk"), pathlib.Path(folder, "mount")
+            with open(disk, "wb") as file:
+                file.truncate(48 << 20)
+            where.mkdir()
+            made = subprocess.run(["mkfs.ext2", "-q", "-F", "-m", "0", str(disk)], check=False).returncode
+            if made or subprocess.run(["mount", "-o", "loop", str(disk), str(where)],
+                                      stderr=subprocess.DEVNULL, check=False).returncode:
+                self.skipTest("mounting is not allowed here")
+            try:
+                with Server("--reserve", "1K", "--database", f"{folder}/calotype.db",
+                            data=where / "data") as server:
+                    self.fill_in_mid_body(server, data, where / "jam")
+            finally:
+                subprocess.run(["umount", str(where)], check=True)
+
+    def fill_in_mid_body(self, server, data, jam):
+        path = create(server, len(data))["Location"]
+
+        def body():
+            yield data[:6 << 20]
+            time.sleep(0.5 * harness.SLOW)  # until it is written
+            free = os.statvfs(jam.parent)
+            with open(jam, "wb", buffering=0) as file:
+                file.write(bytes(free.f_bavail * free.f_bsize - (1 << 20)))
+            yield data[6 << 20:]
+
+        answer = server.request("PATCH", path, body=body(), headers={
+            **CHUNK, "Upload-Offset": "0", "Content-Length": str(len(data))})
+        self.assertEqual((answer.status, answer.json()["code"]), (507, "insufficient_space"))
+        kept = offset_of(server, path)
+        self.assertGreater(kept, 4 << 20)
+        server.kill()
+        server.start()
+        self.assertEqual(offset_of(server, path), kept, "it was durable")
+        jam.unlink()
+        answer = patch(server, path, kept, data[kept:])
+        self.assertEqual(answer.status, 204)
+        self.assertEqual(server.wait_job(job_of(answer))["state"], "succeeded")
 
     def test_nothing_is_acknowledged_into_a_deleted_database(self):
         with Server() as server:

@@ -322,6 +322,22 @@ Test(metadata_writer, a_refused_commit_is_rolled_back)
 	ct_metadata_close(metadata);
 }
 
+Test(metadata_writer, a_lock_that_another_process_holds_too_long)
+{
+	const struct ct_metadata_options options = { .path = fixture.path, .busy_ms = 50 };
+	struct ct_metadata *metadata = NULL;
+	struct ct_metadata_view *other = NULL;
+	cr_assert_eq(ct_metadata_open(&options, &metadata), 0);
+	cr_assert_eq(ct_connection_open(fixture.path, CT_CONNECTION_WRITER, &other), 0);
+	cr_assert_eq(ct_connection_execute(other, "BEGIN IMMEDIATE"), 0);
+	cr_expect_eq(ct_metadata_write(metadata, insert_event, NULL), CT_ERROR_DATABASE_BUSY);
+	cr_assert_eq(ct_connection_execute(other, "ROLLBACK"), 0);
+	ct_connection_close(other);
+	cr_expect_eq(ct_metadata_write(metadata, insert_event, NULL), 0);
+	cr_expect_eq(count_events(metadata), 1);
+	ct_metadata_close(metadata);
+}
+
 /* ---- limits ---- */
 
 Test(metadata_writer, a_full_queue_refuses)

@@ -31,7 +31,7 @@ Test(failing, only_the_nth_call_fails)
 	append(writer, "a", 1);
 	cr_assert_eq(ct_blob_writer_append(writer, "b", 1), -EIO);
 	append(writer, "b", 1);
-	ct_failing_plan_set(fixture.plan, CT_FAIL_STAGE_WRITE, 1, CT_ERROR_INJECTED, false);
+	ct_failing_plan_set(fixture.plan, CT_FAIL_STAGE_WRITE, 1, -EIO, false);
 	ct_failing_plan_set(fixture.plan, CT_FAIL_STAGE_WRITE, 0, 0, false);
 	append(writer, "cd", 2);
 	struct ct_blob_committed committed = commit(writer);
@@ -96,8 +96,8 @@ Test(failing, a_publish_whose_answer_is_lost_is_found_at_resume)
 
 	append(writer, "abc", 3);
 	end = sync_writer(writer);
-	ct_failing_plan_set(fixture.plan, CT_FAIL_STAGE_PUBLISH, 1, CT_ERROR_INJECTED, true);
-	cr_assert_eq(ct_blob_writer_commit(writer, &committed), CT_ERROR_INJECTED);
+	ct_failing_plan_set(fixture.plan, CT_FAIL_STAGE_PUBLISH, 1, -EIO, true);
+	cr_assert_eq(ct_blob_writer_commit(writer, &committed), -EIO);
 	ct_blob_writer_close(writer);
 	cr_assert_eq(try_resume(fixture.store, ID_A, 3, &end, &writer), 0);
 	committed = commit(writer);

@@ -25,7 +25,7 @@ static void open_parts(struct fixture *fixture)
 	struct ct_thread_pool_options pool = { "commit", 2, 64 };
 
 	(void)snprintf(path, sizeof(path), "%s/db", fixture->directory);
-	struct ct_metadata_options metadata = { .path = path };
+	struct ct_metadata_options metadata = { .path = path, .busy_ms = fixture->busy_ms };
 	cr_assert_eq(ct_metadata_open(&metadata, &fixture->metadata), 0);
 	cr_assert_eq(ct_thread_pool_new(&pool, &fixture->pool), 0);
 }

@@ -19,6 +19,7 @@ struct fixture {
 	struct ct_thread_pool *pool;
 	struct ct_uploads *uploads;
 	struct ct_uploads_options options;
+	unsigned busy_ms; /* of the database; set before it is opened */
 };
 
 /* `options` may be zero; what the parts need is filled in. */

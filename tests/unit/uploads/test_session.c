@@ -7,9 +7,12 @@
 #include "calotype/error.h"
 #include "uploads/sniff.h"
 #include "uploads/session_priv.h"
+#include "metadata/sqlite_priv.h"
 #include "metadata/uploads.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #define CAPACITY ((uint64_t)64 << 20)
@@ -180,8 +183,8 @@ static void crash_at_publish(bool after, enum ct_session_purpose next)
 
 	fixture_open(&fixture, &plain, CAPACITY);
 	break_off(&fixture, data, LENGTH, HALF, id);
-	ct_failing_plan_set(fixture.plan, CT_FAIL_STAGE_PUBLISH, 1, CT_ERROR_INJECTED, after);
-	cr_assert_eq(continue_to_end(&fixture, id, data, LENGTH, HALF), CT_ERROR_INJECTED);
+	ct_failing_plan_set(fixture.plan, CT_FAIL_STAGE_PUBLISH, 1, -EIO, after);
+	cr_assert_eq(continue_to_end(&fixture, id, data, LENGTH, HALF), -EIO);
 	cr_assert_eq(row_of(&fixture, id).state, CT_UPLOAD_FINISHING);
 	cr_assert_eq(row_of(&fixture, id).at.offset, LENGTH);
 	cr_assert_eq(count_images(&fixture), 0);
@@ -346,7 +349,7 @@ Test(session, refuses_by_space)
 	fixture_close(&fixture);
 }
 
-Test(session, full_disk_keeps_the_last_checkpoint)
+Test(session, full_disk_keeps_what_came_before)
 {
 	struct fixture fixture;
 	char *data = make_png(LENGTH, 7);
@@ -362,9 +365,51 @@ Test(session, full_disk_keeps_the_last_checkpoint)
 	cr_assert_eq(
 	    ct_session_append(session, data + HALF + 1000, 1000), CT_ERROR_INSUFFICIENT_SPACE);
 	end(&fixture, session);
-	cr_assert_eq(row_of(&fixture, id).at.offset, HALF);
-	cr_assert_eq(continue_to_end(&fixture, id, data, LENGTH, HALF), 0);
+	cr_assert_eq(row_of(&fixture, id).at.offset, HALF + 1000);
+	cr_assert_eq(continue_to_end(&fixture, id, data, LENGTH, HALF + 1000), 0);
 	check_image(&fixture, id, data, LENGTH);
+	fixture_close(&fixture);
+	free(data);
+}
+
+/* Another process has the write lock for longer than the server waits, at each step. */
+static void locked_database(struct fixture *fixture, const char *data)
+{
+	char path[128];
+	char id[CT_ID_CHARS + 1];
+	struct ct_metadata_view *other = NULL;
+
+	(void)snprintf(path, sizeof(path), "%s/db", fixture->directory);
+	break_off(fixture, data, LENGTH, HALF, id);
+	cr_assert_eq(ct_connection_open(path, CT_CONNECTION_WRITER, &other), 0);
+	cr_assert_eq(ct_connection_execute(other, "BEGIN IMMEDIATE"), 0);
+	struct ct_session *session = session_new(fixture);
+	cr_expect_eq(create(session, LENGTH), CT_ERROR_DATABASE_BUSY);
+	end(fixture, session);
+	session = session_new(fixture);
+	cr_assert_eq(open_for(session, id, CT_SESSION_APPEND, HALF, LENGTH - HALF), 0);
+	cr_assert_eq(ct_session_append(session, data + HALF, 1000), 0);
+	cr_expect_eq(save(session), CT_ERROR_DATABASE_BUSY);
+	end(fixture, session);
+	cr_expect_eq(continue_to_end(fixture, id, data, LENGTH, HALF), CT_ERROR_DATABASE_BUSY);
+	cr_expect_eq(count_staging(fixture), 1, "what was refused has left nothing");
+	cr_assert_eq(ct_connection_execute(other, "ROLLBACK"), 0);
+	ct_connection_close(other);
+
+	cr_expect_eq(row_of(fixture, id).at.offset, HALF);
+	cr_assert_eq(continue_to_end(fixture, id, data, LENGTH, HALF), 0);
+	check_image(fixture, id, data, LENGTH);
+}
+
+Test(session, goes_on_when_the_database_is_free_again)
+{
+	struct fixture fixture = { .busy_ms = 50 };
+	char *data = make_png(LENGTH, 7);
+
+	cr_expect_eq(ct_error_http_status(CT_ERROR_DATABASE_BUSY), 503);
+	cr_expect(ct_error_is_retryable(CT_ERROR_DATABASE_BUSY));
+	fixture_open(&fixture, &plain, CAPACITY);
+	locked_database(&fixture, data);
 	fixture_close(&fixture);
 	free(data);
 }
@@ -380,8 +425,8 @@ Test(session, failed_sync_acknowledges_nothing)
 	struct ct_session *session = session_new(&fixture);
 	cr_assert_eq(open_for(session, id, CT_SESSION_APPEND, HALF, 1000), 0);
 	cr_assert_eq(ct_session_append(session, data + HALF, 1000), 0);
-	ct_failing_plan_set(fixture.plan, CT_FAIL_STAGE_SYNC, 1, CT_ERROR_INJECTED, false);
-	cr_expect_eq(save(session), CT_ERROR_INJECTED);
+	ct_failing_plan_set(fixture.plan, CT_FAIL_STAGE_SYNC, 1, -EIO, false);
+	cr_expect_eq(save(session), -EIO);
 	end(&fixture, session);
 	cr_expect_eq(row_of(&fixture, id).at.offset, HALF);
 	fixture_close(&fixture);
