@@ -5,6 +5,7 @@ import hashlib
 import http.client
 import os
 import socket
+import subprocess
 import threading
 import unittest
 
@@ -141,73 +142,154 @@ class Delivery(unittest.TestCase):
 
 
 class Delete(unittest.TestCase):
+    """Each test leaves the server without images."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server().start()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.__exit__()
+
+    def delete(self, made):
+        return self.server.request("DELETE", f'/images/{made["id"]}').status
+
     def test_gone_at_once_and_shared_blob_stays(self):
-        with Server() as server:
-            data = image("small.jpg")
-            one, two = server.upload(data, "one.jpg"), server.upload(data, "two.jpg")
-            paths = [one["url"], one["original"], f'/images/{one["id"]}']
-            paths += [p["url"] for p in one["prints"]]
-            for path in paths:
-                self.assertEqual(server.get(path).status, 200)
-                self.assertEqual(server.get(path).status, 200)  # from the cache
-            self.assertEqual(server.request("DELETE", f'/images/{one["id"]}').status, 204)
-            for path in paths:
-                self.assertEqual(server.get(path).status, 404, path)
-            self.assertEqual(server.request("DELETE", f'/images/{one["id"]}').status, 404)
-            self.assertEqual(server.get(f'/blobs/{one["sha256"]}').status, 200)
-            self.assertEqual(server.get(two["url"]).status, 200)
-            self.assertEqual(server.request("DELETE", f'/images/{two["id"]}').status, 204)
-            self.assertEqual(server.get(f'/blobs/{one["sha256"]}').status, 404)
-            self.assertEqual(list((server.data / "prints").glob("*/*")), [])
-            again = server.upload(data, "three.jpg")
-            self.assertEqual(server.get(again["url"]).status, 200)
+        server, data = self.server, image("small.jpg")
+        one, two = server.upload(data, "one.jpg"), server.upload(data, "two.jpg")
+        paths = [one["url"], one["original"], f'/images/{one["id"]}']
+        paths += [p["url"] for p in one["prints"]]
+        for path in paths:
+            self.assertEqual(server.get(path).status, 200)
+            self.assertEqual(server.get(path).status, 200)  # from the cache
+        self.assertEqual(self.delete(one), 204)
+        for path in paths:
+            self.assertEqual(server.get(path).status, 404, path)
+        self.assertEqual(self.delete(one), 404)
+        self.assertEqual(server.get(f'/blobs/{one["sha256"]}').status, 200)
+        self.assertEqual(server.get(two["url"]).status, 200)
+        self.assertEqual(self.delete(two), 204)
+        self.assertEqual(server.get(f'/blobs/{one["sha256"]}').status, 404)
+        self.assertEqual(list((server.data / "prints").glob("*/*")), [])
+        again = server.upload(data, "three.jpg")
+        self.assertEqual(server.get(again["url"]).status, 200)
+        self.assertEqual(self.delete(again), 204)
 
     def test_lists(self):
-        with Server() as server:
-            made = [server.upload(image("small.png"), f"{i}.png")["id"] for i in range(5)]
-            page = server.get("/images?limit=2")
-            self.assertEqual([i["id"] for i in page.json()["items"]], made[:2:-1])
-            found = [i["id"] for i in page.json()["items"]]
-            while page.json()["next"]:
-                self.assertIn('rel="next"', page["Link"])
-                page = server.get(f'/images?limit=2&cursor={page.json()["next"]}')
-                found += [i["id"] for i in page.json()["items"]]
-            self.assertEqual(found, made[::-1])
-            self.assertEqual(server.get("/images?limit=0").status, 400)
-            self.assertEqual(server.get("/images?cursor=nonsense").status, 400)
-            self.assertEqual(server.get("/images?state=failed").json()["items"], [])
-            self.assertEqual(len(server.get("/jobs").json()["items"]), 5)
+        server = self.server
+        jobs = len(server.get("/jobs").json()["items"])
+        made = [server.upload(image("tiny.png"), f"{i}.png") for i in range(5)]
+        ids = [m["id"] for m in made]
+        page = server.get("/images?limit=2")
+        self.assertEqual([i["id"] for i in page.json()["items"]], ids[:2:-1])
+        found = [i["id"] for i in page.json()["items"]]
+        while page.json()["next"]:
+            self.assertIn('rel="next"', page["Link"])
+            page = server.get(f'/images?limit=2&cursor={page.json()["next"]}')
+            found += [i["id"] for i in page.json()["items"]]
+        self.assertEqual(found, ids[::-1])
+        self.assertEqual(server.get("/images?limit=0").status, 400)
+        self.assertEqual(server.get("/images?cursor=nonsense").status, 400)
+        self.assertEqual(server.get("/images?state=failed").json()["items"], [])
+        self.assertEqual(len(server.get("/jobs").json()["items"]), jobs + 5)
+        self.assertEqual([self.delete(m) for m in made], [204] * 5)
 
 
 class Damage(unittest.TestCase):
-    def test_flipped_bit_is_never_served(self):
+    """What has changed on the disk while the server was down."""
+
+    @staticmethod
+    def flip(path):
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.chmod(0o644)
+        path.write_bytes(data)
+
+    def test_originals_are_refused_and_prints_made_again(self):
         with Server() as server:
+            flipped = server.upload(image("small.png"), "x.png")
             made = server.upload(image("small.jpg"), "x.jpg")
+            before = [server.get(p["url"]).body for p in made["prints"]]
             server.kill()
-            digest = made["sha256"]
-            path = server.data / "objects" / digest[:2] / digest[2:]
-            data = bytearray(path.read_bytes())
-            data[len(data) // 2] ^= 1
-            path.chmod(0o644)
-            path.write_bytes(data)
+            digest = flipped["sha256"]
+            self.flip(server.data / "objects" / digest[:2] / digest[2:])
+            names = [hashlib.sha256(body).hexdigest() for body in before]
+            files = [server.data / "prints" / name[:2] / name[2:] for name in names]
+            self.assertEqual(len(files), 3)
+            files[0].unlink()
+            self.flip(files[1])
             server.start()
             answer = server.get(f"/blobs/{digest}")
             self.assertEqual((answer.status, answer.json()["code"]), (500, "digest_mismatch"))
-
-    def test_lost_and_damaged_prints_are_made_again(self):
-        with Server() as server:
-            made = server.upload(image("photo.jpg"), "x.jpg")
-            before = [server.get(p["url"]).body for p in made["prints"]]
-            server.kill()
-            files = sorted((server.data / "prints").glob("*/*"))
-            self.assertEqual(len(files), 3)
-            files[0].unlink()
-            files[1].chmod(0o644)
-            files[1].write_bytes(b"x" * files[1].stat().st_size)
-            server.start()
             after = [server.get(p["url"]).body for p in made["prints"]]
-            self.assertEqual([len(b) for b in after], [len(b) for b in before])
             self.assertEqual(after, before)
+
+
+class Public(unittest.TestCase):
+    """Who may read what, without keys and with them; addresses under a public URL."""
+
+    def add_key(self, server, scopes):
+        done = subprocess.run([str(harness.SERVER), "key", "add", "--data", str(server.data),
+                               "--scope", scopes], capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    def expect_statuses(self, server, made, blob, original):
+        self.assertEqual(server.get(f'/blobs/{made["sha256"]}').status, blob)
+        self.assertEqual(server.get(f'/i/{made["id"]}/original').status, original)
+        for wanted in made["prints"]:
+            path = f'/i/{made["id"]}?w={wanted["w"]}'
+            self.assertEqual(server.get(path).status, 200)  # always public
+
+    def expect_addresses(self, server, base):
+        """The image, by way of an upload whole and one in parts."""
+        data = image("small.jpg")
+        answer = server.request("PUT", "/images/x.jpg", body=data)
+        self.assertTrue(answer["Location"].startswith(base + "/jobs/"), answer["Location"])
+        made = server.wait_job(answer["Location"][len(base):])["response"]["image"]
+        listed = server.get("/images").json()["items"][0]
+        single = server.get(f'/images/{made["id"]}').json()
+        for view in (made, listed, single):
+            self.assertEqual(view["url"], f'{base}/i/{made["id"]}')
+            self.assertEqual(view["original"], f'{base}/i/{made["id"]}/original')
+            for wanted in view["prints"]:
+                self.assertEqual(wanted["url"], f'{base}/i/{made["id"]}?w={wanted["w"]}')
+        created = server.request("POST", "/uploads", body=data, headers={
+            "Tus-Resumable": "1.0.0", "Upload-Length": str(len(data)),
+            "Content-Type": "application/offset+octet-stream"})
+        self.assertEqual(created.status, 201, created)
+        self.assertTrue(created["Location"].startswith(base + "/uploads/"))
+        self.assertIn(f"<{base}/jobs/", created["Link"])
+        return made
+
+    def expect_guard(self, server, made, blob, original):
+        """The statuses for whom has no key, once there is one."""
+        self.expect_statuses(server, made, 200, 200)  # no key at all: open on loopback
+        for path, status in ((f'/blobs/{made["sha256"]}', blob),
+                             (f'/i/{made["id"]}/original', original)):
+            word = "public," if status == 200 else "private,"
+            self.assertTrue(server.get(path)["Cache-Control"].startswith(word), path)
+        server.stop()
+        reader, writer = self.add_key(server, "read"), self.add_key(server, "write")
+        server.start()
+        self.expect_statuses(server, made, blob, original)
+        server.key = writer
+        self.expect_statuses(server, made, 403 if blob == 401 else 200,
+                             403 if original == 401 else 200)
+        server.key = reader
+        self.expect_statuses(server, made, 200, 200)
+        server.key = None  # now it is in the cache
+        self.expect_statuses(server, made, blob, original)
+
+    def test_public_blobs(self):
+        with Server("--blobs", "public", "--public-url", "https://photos.example.org") as server:
+            made = self.expect_addresses(server, "https://photos.example.org")
+            self.expect_guard(server, made, 200, 401)
+
+    def test_public_originals(self):
+        with Server("--originals", "public", "--public-url", "https://example.org/photos/") as server:
+            made = self.expect_addresses(server, "https://example.org/photos")
+            self.expect_guard(server, made, 401, 200)
 
 
 class Large(unittest.TestCase):
