@@ -111,13 +111,22 @@ export function listImages(cursor, limit) {
 	return get(`images?${query}`);
 }
 
-const sleep = (ms, signal) => new Promise((resolve, reject) => {
-	const timer = setTimeout(resolve, ms);
-	signal?.addEventListener("abort", () => {
-		clearTimeout(timer);
-		reject(signal.reason);
-	}, { once: true });
-});
+/* Resolves after `ms`, or at once when the network comes back. */
+export function pause(ms, signal) {
+	return new Promise((resolve, reject) => {
+		const end = (settle, value) => {
+			clearTimeout(timer);
+			removeEventListener("online", wake);
+			signal?.removeEventListener("abort", stop);
+			settle(value);
+		};
+		const wake = () => end(resolve);
+		const stop = () => end(reject, signal.reason);
+		const timer = setTimeout(wake, ms);
+		addEventListener("online", wake);
+		signal?.addEventListener("abort", stop);
+	});
+}
 
 const WAIT_S = 20;
 const MAX_PAUSE_MS = 30000;
@@ -129,7 +138,7 @@ const MAX_PAUSE_MS = 30000;
 export async function follow(url, onChange, signal) {
 	let etag = null, failures = 0;
 	for (;;) {
-		let pause;
+		let ms;
 		try {
 			const headers = { Prefer: `wait=${WAIT_S}` };
 			if (etag)
@@ -144,16 +153,16 @@ export async function follow(url, onChange, signal) {
 					return job;
 			}
 			const held = response.headers.get("Preference-Applied")?.includes("wait");
-			pause = held ? 0 : 1000 * (Number(response.headers.get("Retry-After")) || 1);
+			ms = held ? 0 : 1000 * (Number(response.headers.get("Retry-After")) || 1);
 		} catch (problem) {
 			const isPassing = problem.status === 0 || problem.status === 429 ||
 				problem.status >= 500;
 			if (signal?.aborted || !isPassing)
 				throw problem;
 			failures++;
-			pause = Math.max(problem.retryAfterMs,
+			ms = Math.max(problem.retryAfterMs,
 				Math.random() * Math.min(MAX_PAUSE_MS, 500 * 2 ** failures));
 		}
-		await sleep(pause, signal);
+		await pause(ms, signal);
 	}
 }

@@ -15,9 +15,10 @@ const SAID_MS = 6000;
 const said = find("#said");
 let saidTimer;
 
-function say(text) {
+/* `isSeen`: the page shows it anyway, where it belongs. */
+function say(text, isSeen = false) {
 	said.textContent = text;
-	said.classList.add("shown");
+	said.classList.toggle("shown", !isSeen);
 	clearTimeout(saidTimer);
 	saidTimer = setTimeout(() => said.classList.remove("shown"), SAID_MS);
 }
@@ -99,7 +100,7 @@ queue.addEventListener("ready", ({ item, imageId }) => {
 queue.addEventListener("change", ({ item }) => {
 	if (item.state === "failed" && item.said !== item.problem) {
 		item.said = item.problem;
-		say(`${item.name}: ${explain(item.problem)}`);
+		say(`${item.name}: ${explain(item.problem)}`, true);
 	}
 });
 
@@ -114,7 +115,7 @@ function take({ picked, skipped, isCut }) {
 		parts.push("The rest of the folder was left out: it has too many files.");
 	if (!parts.length)
 		parts.push("There is no image in it.");
-	say(parts.join(" "));
+	say(parts.join(" "), !skipped && !isCut && picked.length > 0);
 }
 
 find("#choose-files").addEventListener("click", () => pickFiles.click());

@@ -6,9 +6,9 @@
 //        |   paused-/   \-> failed
 //     needsFile, needsPermission: begun before a reload, and the file cannot be read yet
 
-import { Problem, base, follow, here, key, problemOf, wantKey } from "./api.js";
+import { Problem, base, call, follow, here, key, problemOf, wantKey } from "./api.js";
 import * as keep from "./keep.js";
-import { TusError, TusUpload } from "./tus.js";
+import { TusError, TusUpload, jobOf } from "./tus.js";
 
 const MAX_SENDING = 3;
 const MAX_FOLLOWED = 2;     // a browser has six connections to a server
@@ -50,6 +50,14 @@ class Item {
 export class Queue extends EventTarget {
 	items = [];
 
+	constructor() {
+		super();
+		addEventListener("pagehide", () => {
+			for (const item of this.items.filter((each) => each.url && !each.isEnded))
+				this.record(item);
+		});
+	}
+
 	tell(name, item, more = {}) {
 		this.dispatchEvent(Object.assign(new Event(name), { item, ...more }));
 	}
@@ -87,7 +95,7 @@ export class Queue extends EventTarget {
 			const release = await keep.claim(record.id, isOwn);
 			if (release === null && navigator.locks)
 				continue; // another tab works on it
-			const { id, print, name, size, url, job, offset } = record;
+			const { id, print, name, size, url, job, offset, isPaused } = record;
 			const item = new Item({ id, print, name, size, url, job, offset, release,
 				state: "needsFile" });
 			const kept = job ? {} : await keep.keptFile(id);
@@ -99,15 +107,41 @@ export class Queue extends EventTarget {
 			else if (!kept.file)
 				this.set(item, kept.handle ? "needsPermission" : "needsFile");
 			else
-				this.set(item, release ? "waiting" : "paused");
+				this.set(item, isPaused || !release ? "paused" : "waiting");
+			if (!job && !kept.file)
+				this.look(item);
 		}
 		this.pump();
 		await keep.sweep();
 	}
 
+	/* How far one came whose file is not at hand; it may even have got through. */
+	async look(item) {
+		let response;
+		try {
+			response = await call("HEAD", item.url, { headers: { "Tus-Resumable": "1.0.0" } });
+		} catch (problem) {
+			if (problem.status === 404 || problem.status === 410)
+				this.end(item, "canceled"); // expired
+			return;
+		}
+		if (item.state !== "needsFile" && item.state !== "needsPermission")
+			return;
+		item.offset = Number(response.headers.get("Upload-Offset")) || 0;
+		const job = jobOf(response.headers.get("Link"));
+		if (!job) {
+			this.tell("change", item);
+			return;
+		}
+		item.job = here(job);
+		this.record(item);
+		this.follow(item);
+	}
+
 	record(item) {
 		const { id, print, name, size, url, job, offset } = item;
-		keep.remember({ id, print, name, size, url, job, offset, tab: keep.tab, at: Date.now() });
+		keep.remember({ id, print, name, size, url, job, offset, tab: keep.tab, at: Date.now(),
+			isPaused: item.state === "paused" });
 	}
 
 	// ---- sending ----
@@ -122,6 +156,8 @@ export class Queue extends EventTarget {
 	async run(item) {
 		item.controller = new AbortController();
 		this.set(item, "sending", { problem: null, samples: [], retryMs: undefined });
+		if (item.url)
+			this.record(item);
 		item.release ??= await keep.claim(item.id, true);
 		const upload = new TusUpload(item.file, {
 			endpoint: new URL("uploads", base).href,
@@ -227,6 +263,8 @@ export class Queue extends EventTarget {
 			return;
 		this.set(item, "paused", { samples: [] });
 		item.controller?.abort();
+		if (item.url)
+			this.record(item);
 		this.pump();
 	}
 

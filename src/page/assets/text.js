@@ -45,10 +45,11 @@ const KNOWN = {
 	store_unhealthy: () => "The server's disk has failed; it takes nothing until it is repaired.",
 	unsupported_type: (p) => {
 		const taken = /accepted are: (.*)$/.exec(p.detail ?? "")?.[1];
-		return taken && `This is no file that the server takes. It takes ${list(taken)}.`;
+		return taken && `The server does not take files of this kind. It takes ${list(taken)}.`;
 	},
 	forbidden: () => "Your key does not allow this.",
-	unauthorized: () => "This needs an API key.",
+	/* Without a key the detail is for programs. */
+	unauthorized: (p) => /^send /.test(p.detail) && "This needs an API key.",
 	undecodable_image: () => "This file cannot be read as an image; it may be damaged.",
 };
 

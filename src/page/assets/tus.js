@@ -64,9 +64,9 @@ function base64(text) {
 	return btoa(String.fromCharCode(...new TextEncoder().encode(text)));
 }
 
-function jobOf(request) {
-	const link = request.getResponseHeader("Link") ?? "";
-	return link.match(/<([^>]+)>\s*;\s*rel="?status"?/)?.[1] ?? null;
+/* What a finished upload links: the job that goes on with it. */
+export function jobOf(link) {
+	return link?.match(/<([^>]+)>\s*;\s*rel="?status"?/)?.[1] ?? null;
 }
 
 /* Resolves after `ms`, or at once when the network comes back. */
@@ -198,7 +198,7 @@ export class TusUpload {
 		if (!Number.isSafeInteger(offset) || offset < 0 || offset > this.blob.size)
 			throw new TusError(502);
 		this.offset = offset;
-		this.job = jobOf(request) ?? this.job;
+		this.job = jobOf(request.getResponseHeader("Link")) ?? this.job;
 		if (offset <= this.furthest)
 			return;
 		this.furthest = offset;

@@ -152,8 +152,12 @@ export class UploadList {
 				this.choose();
 			else if (does)
 				this.queue[does](item);
+			this.draw();
 		});
-		row.querySelector(".cancel").addEventListener("click", () => this.queue.cancel(item));
+		row.querySelector(".cancel").addEventListener("click", () => {
+			this.queue.cancel(item);
+			this.draw();
+		});
 		this.rows.set(item, row);
 		return row;
 	}
