@@ -24,6 +24,7 @@
 #define EXIT_USAGE 2
 #define MAX_LISTED 1000
 #define MAX_PASSED_ON 16
+#define MAX_LIFETIME_MS (36500LL * 86400000) /* a hundred years */
 
 static const struct {
 	const char *name;
@@ -42,7 +43,15 @@ static const struct {
 	enum verb verb;
 } verbs[] = { { "add", VERB_ADD }, { "list", VERB_LIST }, { "revoke", VERB_REVOKE } };
 
-enum flag { FLAG_SCOPE, FLAG_NAME, FLAG_IF_NONE, FLAG_JSON, FLAG_HELP, FLAG_PASSED_ON };
+enum flag {
+	FLAG_SCOPE,
+	FLAG_NAME,
+	FLAG_EXPIRES,
+	FLAG_IF_NONE,
+	FLAG_JSON,
+	FLAG_HELP,
+	FLAG_PASSED_ON
+};
 
 /* Those that are passed on are options of the server: where its data lies. */
 static const struct flag_row {
@@ -53,6 +62,7 @@ static const struct flag_row {
 } flags[] = {
 	{ "--scope", true, VERB_ADD, FLAG_SCOPE },
 	{ "--name", true, VERB_ADD, FLAG_NAME },
+	{ "--expires", true, VERB_ADD, FLAG_EXPIRES },
 	{ "--if-none", false, VERB_ADD, FLAG_IF_NONE },
 	{ "--json", false, EVERY_VERB, FLAG_JSON },
 	{ "--help", false, EVERY_VERB, FLAG_HELP },
@@ -68,6 +78,7 @@ struct request {
 	const char *name;
 	const char *id; /* as it was given: the id, or the whole key */
 	unsigned scopes;
+	int64_t lifetime_ms; /* 0: for ever */
 	bool if_none;
 	bool json;
 	bool help;
@@ -96,7 +107,8 @@ static int parse_scopes(const char *text, unsigned *ret_scopes)
 static void show_usage(FILE *file)
 {
 	(void)fputs(
-	    "Usage: calotyped key add --scope read,write,admin [--name NAME] [--if-none]\n"
+	    "Usage: calotyped key add --scope read,write,admin [--name NAME]\n"
+	    "                         [--expires 90d] [--if-none]\n"
 	    "       calotyped key list\n"
 	    "       calotyped key revoke ID\n\n"
 	    "Works on the data directory, also beside a running server, which obeys within a\n"
@@ -105,6 +117,7 @@ static void show_usage(FILE *file)
 	    "  --scope LIST   read: images, jobs, blobs, originals; write: uploads and deletes;\n"
 	    "                 admin: the operation of the server\n"
 	    "  --name NAME    to know it again in the list, at most 63 bytes\n"
+	    "  --expires TIME after this it is no key any more: 30s, 15m, 12h or 90d\n"
 	    "  --if-none      do nothing when there is a key already\n"
 	    "  --json         one JSON object on standard output\n"
 	    "  --data DIR, --database FILE, --config FILE\n"
@@ -151,12 +164,39 @@ static int take_name(const char *text, const char **ret_name)
 	return 0;
 }
 
+static int take_lifetime(const char *text, int64_t *ret_ms)
+{
+	static const struct {
+		char suffix;
+		int64_t ms;
+	} units[] = { { 's', 1000 }, { 'm', 60000 }, { 'h', 3600000 }, { 'd', 86400000 } };
+	struct ct_slice number = ct_slice_from_string(text);
+	uint64_t count = 0;
+	for (size_t i = 0; number.length > 0 && i < sizeof(units) / sizeof(units[0]); i++) {
+		if (number.data[number.length - 1] != units[i].suffix)
+			continue;
+		number.length--;
+		if (ct_slice_to_u64(number, (uint64_t)(MAX_LIFETIME_MS / units[i].ms), &count) ==
+			0 &&
+		    count > 0) {
+			*ret_ms = (int64_t)count * units[i].ms;
+			return 0;
+		}
+		break;
+	}
+	return usage_error(
+	    "--expires: '%s' is no time; right would be 30s, 15m, 12h or 90d, at most "
+	    "36500d",
+	    text);
+}
+
 /* `value` is NULL for a flag that has none. 0, or the exit status after a message. */
 static int take_flag(struct request *request, const struct flag_row *row, const char *value)
 {
 	switch (row->flag) {
 	case FLAG_SCOPE: return take_scopes(value, &request->scopes);
 	case FLAG_NAME: return take_name(value, &request->name);
+	case FLAG_EXPIRES: return take_lifetime(value, &request->lifetime_ms);
 	case FLAG_IF_NONE: request->if_none = true; return 0;
 	case FLAG_JSON: request->json = true; return 0;
 	case FLAG_HELP: request->help = true; return 0;
@@ -255,6 +295,7 @@ static struct ct_json *key_to_json(const struct ct_api_key_row *row)
 			ct_json_append_text(list, scopes[i].name);
 	ct_json_set(json, "scopes", list);
 	ct_json_set_time(json, "created_at", row->created_at);
+	ct_json_set_time(json, "expires_at", row->expires_at);
 	ct_json_set_time(json, "revoked_at", row->revoked_at);
 	return json;
 }
@@ -289,6 +330,8 @@ static int add_key(struct ct_metadata *metadata, const struct request *request)
 		return request->json ? print_json(ct_json_object()) : 0;
 	char text[CT_KEY_TEXT_CHARS + 1];
 	struct ct_api_key_row row = { .scopes = request->scopes, .created_at = ct_clock_wall_ms() };
+	if (request->lifetime_ms > 0)
+		row.expires_at = row.created_at + request->lifetime_ms;
 	r = ct_key_text_generate(text);
 	if (r == 0)
 		r = ct_slice_copy(ct_slice_from_string(request->name), row.name, sizeof(row.name));
@@ -304,12 +347,21 @@ static int add_key(struct ct_metadata *metadata, const struct request *request)
 
 static void print_row(const struct ct_api_key_row *row)
 {
-	char created[CT_TIME_RFC3339_CHARS + 1];
+	char created[CT_TIME_RFC3339_CHARS + 1], expires[CT_TIME_RFC3339_CHARS + 1];
+	char note[CT_TIME_RFC3339_CHARS + 16] = "";
 	ct_time_format_rfc3339(row->created_at, created);
+	if (row->revoked_at)
+		(void)snprintf(note, sizeof(note), "(revoked) "); /* both fit */
+	else if (row->expires_at && row->expires_at <= ct_clock_wall_ms())
+		(void)snprintf(note, sizeof(note), "(expired) ");
+	else if (row->expires_at) {
+		ct_time_format_rfc3339(row->expires_at, expires);
+		(void)snprintf(note, sizeof(note), "(until %s) ", expires);
+	}
 	(void)printf("%s  %s %-5s %-5s %-5s  %s%s\n", row->id, created,
 	    row->scopes & CT_SCOPE_READ ? "read" : "-",
 	    row->scopes & CT_SCOPE_WRITE ? "write" : "-",
-	    row->scopes & CT_SCOPE_ADMIN ? "admin" : "-", row->revoked_at ? "(revoked) " : "",
+	    row->scopes & CT_SCOPE_ADMIN ? "admin" : "-", note,
 	    row->name); /* whether all of it was written is asked at the end */
 }
 

@@ -187,12 +187,13 @@ static bool is_loopback(const char *listen)
 static int insert_key(struct ct_metadata_view *view, void *arg)
 {
 	const struct ct_api_key_row *row = arg;
-	struct ct_api_key_row known;
+	struct ct_api_key_row known = { 0 };
 	int r = ct_api_key_insert(view, row);
 	if (r != -EEXIST)
 		return r;
 	r = ct_api_key_get(view, row->id, &known);
-	return r == 0 && known.revoked_at != 0 ? CT_ERROR_UNAUTHORIZED : r;
+	bool expired = known.expires_at != 0 && known.expires_at <= ct_clock_wall_ms();
+	return r == 0 && (known.revoked_at != 0 || expired) ? CT_ERROR_UNAUTHORIZED : r;
 }
 
 static int add_configured_key(const struct ct_config *config, struct ct_metadata *metadata)
@@ -209,7 +210,8 @@ static int add_configured_key(const struct ct_config *config, struct ct_metadata
 	r = ct_metadata_write(metadata, insert_key, &row);
 	if (r == CT_ERROR_UNAUTHORIZED)
 		return ct_start_refuse(&(struct ct_config_value){ row.id, 0, secret.source }, r,
-		    "start.revoked_api_key", "this key was revoked; give another one");
+		    "start.revoked_api_key",
+		    "this key was revoked or has expired; give another one");
 	return r;
 }
 

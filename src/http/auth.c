@@ -126,7 +126,8 @@ static int look_up(
 	if (r < 0)
 		return r;
 	bool right = ct_digest_equal_secret(&digest, &ret_row->secret);
-	return right && ret_row->revoked_at == 0 ? 0 : CT_ERROR_UNAUTHORIZED;
+	bool expired = ret_row->expires_at != 0 && ret_row->expires_at <= ct_clock_wall_ms();
+	return right && ret_row->revoked_at == 0 && !expired ? 0 : CT_ERROR_UNAUTHORIZED;
 }
 
 static struct ct_http_response *check_token(struct ct_http_request *request, struct ct_slice token)
@@ -142,7 +143,8 @@ static struct ct_http_response *check_token(struct ct_http_request *request, str
 		    "--plain-keys=any");
 	int r = look_up(connection->server, token, &row);
 	if (r == CT_ERROR_UNAUTHORIZED)
-		return refuse_401(request, true, "this API key does not exist or is revoked");
+		return refuse_401(
+		    request, true, "this API key does not exist, is revoked or has expired");
 	if (r < 0)
 		return ct_http_problem(request, r, "the API key could not be looked up");
 	request->scopes = row.scopes;

@@ -1,9 +1,9 @@
 #include "metadata/api_keys.h"
 #include "metadata/sqlite_priv.h"
 
-#define COLUMNS "id, secret, scopes, name, created_at, revoked_at"
+#define COLUMNS "id, secret, scopes, name, created_at, revoked_at, expires_at"
 
-static const char insert_sql[] = "INSERT INTO api_key (" COLUMNS ") VALUES (?, ?, ?, ?, ?, ?)";
+static const char insert_sql[] = "INSERT INTO api_key (" COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?)";
 static const char get_sql[] = "SELECT " COLUMNS " FROM api_key WHERE id = ?";
 static const char list_sql[] = "SELECT " COLUMNS " FROM api_key ORDER BY created_at LIMIT ?";
 /* The first revocation counts. */
@@ -21,6 +21,7 @@ static int read_row(struct ct_query *query, struct ct_api_key_row *ret_row)
 	ct_query_text(query, row.name, sizeof(row.name));
 	row.created_at = ct_query_number(query);
 	row.revoked_at = ct_query_number(query);
+	row.expires_at = ct_query_number(query);
 	int r = ct_query_end(query);
 	if (r >= 0)
 		*ret_row = row;
@@ -36,6 +37,7 @@ int ct_api_key_insert(struct ct_metadata_view *view, const struct ct_api_key_row
 	ct_query_bind_text(&query, row->name);
 	ct_query_bind_number(&query, row->created_at);
 	ct_query_bind_number(&query, row->revoked_at);
+	ct_query_bind_number(&query, row->expires_at);
 	int r = ct_query_run(&query);
 	return r < 0 ? r : 0;
 }

@@ -17,6 +17,7 @@ struct ct_api_key_row {
 	unsigned scopes;
 	char name[64];
 	int64_t created_at, revoked_at;
+	int64_t expires_at; /* 0: never */
 };
 
 int ct_api_key_insert(struct ct_metadata_view *view, const struct ct_api_key_row *row);

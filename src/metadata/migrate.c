@@ -11,6 +11,8 @@
 static const char *const migrations[] = {
 #include "0001_first.inc"
 	,
+#include "0002_key_expiry.inc"
+	,
 };
 
 #define MIGRATION_COUNT ((int64_t)(sizeof(migrations) / sizeof(migrations[0])))

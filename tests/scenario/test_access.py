@@ -174,6 +174,29 @@ class Policies(unittest.TestCase):
             self.assertEqual(server.get(f'/blobs/{failed[0]["sha256"]}').status, 404)
 
 
+class Expiry(unittest.TestCase):
+    def test_a_key_runs_out(self):
+        with Server() as server:
+            short, long = (make_key(server, "read", "--expires", t) for t in ("2s", "90d"))
+            wait_until_closed(server)
+            self.assertEqual(ask(server, "GET", "/images", {}, short).status, 200)
+            end = time.monotonic() + 10
+            while ask(server, "GET", "/images", {}, short).status == 200 and time.monotonic() < end:
+                time.sleep(0.1)
+            answer = ask(server, "GET", "/images", {}, short)
+            self.assertEqual(answer.status, 401)
+            self.assertIn("expired", answer.json()["detail"])
+            self.assertEqual(ask(server, "GET", "/images", {}, long).status, 200)
+            listed = run("key", "list", "--data", str(server.data)).stdout
+            self.assertIn("(expired)", listed)
+            self.assertIn("(until 2", listed)
+            self.assertEqual(server.get("/images").status, 401)  # it does not open again
+        for bad in ("2", "0d", "-1d", "1w", "", "s", "36501d", "99999999999999999999d"):
+            done = run("key", "add", "--data", "/nonexistent", "--scope=read", "--expires", bad)
+            self.assertEqual(done.returncode, 2, bad)
+            self.assertIn("90d", done.stderr)
+
+
 class Proxies(unittest.TestCase):
     def test_trusted(self):
         with Server("--trusted-proxies", "127.0.0.1,unix") as server:

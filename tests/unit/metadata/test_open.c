@@ -1,4 +1,5 @@
 #include "support.h"
+#include "metadata/api_keys.h"
 #include "metadata/uploads.h"
 
 #include <errno.h>
@@ -7,6 +8,8 @@
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define MIGRATIONS 2
 
 TestSuite(metadata_open, .init = directory_setup, .fini = directory_teardown);
 
@@ -34,7 +37,7 @@ Test(metadata_open, a_new_database_is_migrated_and_opens_again)
 		cr_expect_eq(ct_upload_open_count(metadata), 1);
 		cr_assert_eq(ct_metadata_borrow(metadata, &view), 0);
 		cr_expect_eq(ct_upload_get(view, row.id, &row), 0);
-		cr_expect_eq(read_pragma(view, "PRAGMA user_version"), 1);
+		cr_expect_eq(read_pragma(view, "PRAGMA user_version"), MIGRATIONS);
 		ct_metadata_give_back(metadata, view);
 		ct_metadata_close(metadata);
 	}
@@ -115,7 +118,24 @@ Test(metadata_open, a_migration_that_fails_leaves_nothing)
 	cr_expect_eq(read_pragma(view, "SELECT count(*) FROM sqlite_schema"), 1);
 	cr_assert_eq(ct_connection_execute(view, "DROP TABLE api_key"), 0);
 	cr_expect_eq(ct_connection_migrate(view), 0);
-	cr_expect_eq(read_pragma(view, "PRAGMA user_version"), 1);
+	cr_expect_eq(read_pragma(view, "PRAGMA user_version"), MIGRATIONS);
+	ct_connection_close(view);
+}
+
+Test(metadata_open, keys_of_the_first_version_never_expire)
+{
+	struct ct_metadata_view *view = NULL;
+	struct ct_api_key_row row = { .expires_at = 1 };
+	cr_assert_eq(ct_connection_open(fixture.path, CT_CONNECTION_WRITER, &view), 0);
+	cr_assert_eq(ct_connection_migrate(view), 0);
+	cr_assert_eq(ct_connection_execute(view,
+			 "ALTER TABLE api_key DROP COLUMN expires_at; PRAGMA user_version = 1;"
+			 "INSERT INTO api_key VALUES ('reader00', zeroblob(32), 1, 'x', 2, 0)"),
+	    0);
+	cr_assert_eq(ct_connection_migrate(view), 0);
+	cr_assert_eq(ct_api_key_get(view, "reader00", &row), 0);
+	cr_expect_eq(row.expires_at, 0);
+	cr_expect_eq(row.created_at, 2);
 	ct_connection_close(view);
 }
 

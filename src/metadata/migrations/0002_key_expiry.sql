@@ -1,0 +1,2 @@
+-- 0: never.
+ALTER TABLE api_key ADD COLUMN expires_at INTEGER NOT NULL DEFAULT 0;
