@@ -49,6 +49,8 @@ static void unlink_locked(struct ct_http_connection *connection)
 		server->connections = connection->next;
 	if (connection->next != NULL)
 		connection->next->previous = connection->previous;
+	if (server->patrol_next == connection)
+		server->patrol_next = connection->next;
 	server->by_fd[connection->fd] = NULL;
 	server->connection_count--;
 	ct_http_peer_uncount_locked(server, &connection->peer);

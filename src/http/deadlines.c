@@ -8,10 +8,11 @@
  *           than the grace.
  *   reply   the grace plus the reply's size at the same rate
  *   still   none: a handler of ours works, or the request sleeps
- * A watchdog looks at all of them a few times a second and shuts down the socket of a connection
- * that is late, after a readable 408 where no other answer can be under way. libmicrohttpd then
- * finds the end of the stream and closes. The server's lock keeps a socket from being closed, and
- * its number from being used again, while the watchdog acts.
+ * A watchdog goes round them, at most 1,024 in a tick (so all of them four times a second; 10,000
+ * in 2.5 s), and shuts down the socket of a connection that is late, after a readable 408 where no
+ * other answer can be under way. libmicrohttpd then finds the end of the stream and closes. The
+ * server's lock keeps a socket from being closed, and its number from being used again, while the
+ * watchdog acts.
  *
  * It also looks for clients that have left. libmicrohttpd waits for edges, and takes a read that
  * fills less than its buffer for the last one: the end of a stream that came together with the
@@ -28,11 +29,11 @@
 #include "metrics/metrics.h"
 
 #include <poll.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define MAX_TICK_MS 250
 #define MIN_TICK_MS 10
+#define PATROL_CONNECTIONS 1024 /* in one tick: the lock is held for a millisecond */
 
 void ct_http_clock_set(struct ct_http_connection *connection, enum ct_http_clock clock)
 {
@@ -138,8 +139,13 @@ void ct_http_break_off_locked(struct ct_http_connection *connection, int error, 
 	(void)shutdown(connection->fd, SHUT_RDWR);
 }
 
-/* Was it late, and waiting for something that has begun? */
-static bool check_connection(struct ct_http_connection *connection, int64_t now_us)
+struct patrol {
+	struct pollfd polls[PATROL_CONNECTIONS]; /* who awaits its client */
+	size_t count;
+	unsigned late;
+};
+
+static void visit(struct patrol *patrol, struct ct_http_connection *connection, int64_t now_us)
 {
 	ct_lock_take(&connection->lock);
 	enum ct_http_clock clock = connection->clock;
@@ -150,62 +156,33 @@ static bool check_connection(struct ct_http_connection *connection, int64_t now_
 			? "the head of the request took too long"
 			: "the body came too slowly: after a grace it must keep a minimum rate");
 	ct_lock_release(&connection->lock);
-	return late && clock != CT_HTTP_CLOCK_IDLE;
+	if (late && clock != CT_HTTP_CLOCK_IDLE)
+		patrol->late++;
+	else if (clock == CT_HTTP_CLOCK_IDLE || clock == CT_HTTP_CLOCK_HEAD ||
+		 clock == CT_HTTP_CLOCK_BODY)
+		patrol->polls[patrol->count++] =
+		    (struct pollfd){ .fd = connection->fd, .events = POLLRDHUP };
 }
 
-struct patrol {
-	struct pollfd *polls;
-	size_t capacity, count;
-};
-
-static bool awaits_client(struct ct_http_connection *connection)
+/* From where the last one ended, or from the beginning. */
+static void go_round_locked(struct ct_http_server *server, struct patrol *patrol, int64_t now_us)
 {
-	ct_lock_take(&connection->lock);
-	enum ct_http_clock clock = connection->clock;
-	ct_lock_release(&connection->lock);
-	return clock == CT_HTTP_CLOCK_IDLE || clock == CT_HTTP_CLOCK_HEAD ||
-	       clock == CT_HTTP_CLOCK_BODY;
-}
-
-/* Without memory it is left out: the deadlines still hold. */
-static bool reserve(struct patrol *patrol, size_t count)
-{
-	if (count <= patrol->capacity)
-		return true;
-	struct pollfd *polls = reallocarray(patrol->polls, count, sizeof(*polls));
-	if (polls == NULL)
-		return false;
-	patrol->polls = polls;
-	patrol->capacity = count;
-	return true;
-}
-
-static void find_left_locked(struct ct_http_server *server, struct patrol *patrol)
-{
+	struct ct_http_connection *c = server->patrol_next;
+	if (c == NULL)
+		c = server->connections;
 	patrol->count = 0;
-	if (!reserve(patrol, server->connection_count))
-		return;
-	for (struct ct_http_connection *c = server->connections; c != NULL; c = c->next) {
-		if (c->started && awaits_client(c))
-			patrol->polls[patrol->count++] =
-			    (struct pollfd){ .fd = c->fd, .events = POLLRDHUP };
+	patrol->late = 0;
+	for (int i = 0; i < PATROL_CONNECTIONS && c != NULL; i++, c = c->next) {
+		if (c->started)
+			visit(patrol, c, now_us);
 	}
+	server->patrol_next = c;
 	if (patrol->count == 0 || poll(patrol->polls, patrol->count, 0) <= 0)
 		return;
 	for (size_t i = 0; i < patrol->count; i++) {
 		if (patrol->polls[i].revents != 0)
 			(void)shutdown(patrol->polls[i].fd, SHUT_RD); /* may be gone already */
 	}
-}
-
-static unsigned check_all_locked(struct ct_http_server *server, int64_t now_us)
-{
-	unsigned late = 0;
-	for (struct ct_http_connection *c = server->connections; c != NULL; c = c->next) {
-		if (c->started && check_connection(c, now_us))
-			late++;
-	}
-	return late;
 }
 
 static int64_t tick_ms(const struct ct_http_options *options)
@@ -237,13 +214,13 @@ static void *watch(void *arg)
 {
 	struct ct_http_server *server = arg;
 	int64_t tick = tick_ms(&server->options);
-	struct patrol patrol = { .polls = NULL };
+	struct patrol patrol;
 	bool stops = false;
 	while (!stops) {
 		int64_t now_us = ct_clock_monotonic_us();
 		ct_lock_take(&server->lock);
-		unsigned late = check_all_locked(server, now_us);
-		find_left_locked(server, &patrol);
+		go_round_locked(server, &patrol, now_us);
+		unsigned late = patrol.late;
 		if (late == 0)
 			sleep_locked(server, now_us / 1000 + tick);
 		stops = server->watchdog_stops;
@@ -252,7 +229,6 @@ static void *watch(void *arg)
 		if (late > 0)
 			ct_log(CT_LOG_INFO, "http.late", CT_LOG_NUMBER("connections", late));
 	}
-	free(patrol.polls);
 	return NULL;
 }
 

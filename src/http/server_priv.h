@@ -48,6 +48,7 @@ struct ct_http_server {
 	struct ct_condition watch;   /* the watchdog's */
 	/* Under lock. */
 	struct ct_http_connection *connections;
+	struct ct_http_connection *patrol_next; /* the watchdog goes on here; NULL: at the first */
 	unsigned connection_count;
 	struct ct_http_peer_count *peers[CT_HTTP_PEER_BUCKETS];
 	struct ct_http_connection **by_fd; /* handed over or to be */

@@ -1,0 +1,146 @@
+"""Connections that only sit there, and clients that drip: they must not slow an upload.
+
+Two equal servers, one with the crowd and one without, get the same upload in turns, so that the
+noise of the machine (and the work of the crowd's own thread) meets both. What is judged is the
+processor time of the server's threads for an upload, and the watchdog's beside it; the time on the
+clock is printed, and judged in the long form.
+"""
+
+import os
+import pathlib
+import resource
+import select
+import socket
+import statistics
+import threading
+import time
+import unittest
+
+import harness
+from harness import LONG, SLOW, Server
+
+IDLE, DRIPPERS, ROUNDS, UPLOAD = (10_000, 200, 40, 32 << 20) if LONG else (1_000, 40, 7, 8 << 20)
+ALLOWED = 1.10
+HEAD = b"GET /livez HTTP/1.1\r\nHost: h\r\nX: "
+BODY = b"PUT /images/drip HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\nGIF89a"
+DRIP_S = 0.25  # a byte of a head; of a body as many as keep it alive
+
+
+class Crowd(threading.Thread):
+    """Idle connections that have asked once, half of the drippers in a head, half in a body."""
+
+    def __init__(self, port):
+        super().__init__(daemon=True)
+        self.port, self.idle, self.ends = port, [], threading.Event()
+        self.broken = self.sent = 0
+        for _ in range(IDLE):
+            client = socket.create_connection(("127.0.0.1", port), 20)
+            client.sendall(b"GET /livez HTTP/1.1\r\nHost: h\r\n\r\n")
+            self.idle.append(client)
+        for client in self.idle:
+            assert b" 200 " in client.recv(4096)
+        self.drippers = [self.open(i) for i in range(DRIPPERS)]
+        self.start()
+
+    def open(self, number):
+        client = socket.create_connection(("127.0.0.1", self.port), 20)
+        client.sendall(BODY if number % 2 else HEAD)
+        client.setblocking(False)
+        return client
+
+    def run(self):
+        while not self.ends.wait(DRIP_S):
+            for i, client in enumerate(self.drippers):
+                try:
+                    client.send(b"abcdefgh" * 64 if i % 2 else b"a")
+                    self.sent += 1
+                    client.recv(1)
+                except BlockingIOError:
+                    continue  # no answer yet
+                except OSError:
+                    pass
+                self.broken += 1  # a head has its time, and begins anew
+                client.close()
+                self.drippers[i] = self.open(i)
+
+    def alive(self):
+        """How many of the idle ones the server still holds."""
+        poll = select.poll()
+        for client in self.idle:
+            poll.register(client, select.POLLIN | select.POLLRDHUP)
+        return len(self.idle) - len(poll.poll(0))
+
+    def stop(self):
+        self.ends.set()
+        self.join()
+        for client in self.idle + self.drippers:
+            client.close()
+
+
+def cpu_s(server):
+    """Of the threads of the server, in nanoseconds' steps: the watchdog's, and all others'."""
+    watchdog = others = 0
+    for task in pathlib.Path(f"/proc/{server.process.pid}/task").iterdir():
+        try:
+            used = int((task / "schedstat").read_text().split()[0]) / 1e9
+            name = (task / "comm").read_text().strip()
+        except FileNotFoundError:
+            continue
+        if name == "http-watchdog":
+            watchdog += used
+        else:
+            others += used
+    return watchdog, others
+
+
+def low(values):
+    """The lower quartile: other programs on this machine can only add."""
+    return statistics.quantiles(values, n=4)[0]
+
+
+class Uploads(unittest.TestCase):
+    def upload(self, server, data):
+        """Seconds on the clock and of the server's processor time."""
+        before, began = cpu_s(server)[1], time.monotonic()
+        answer = server.request("PUT", "/images/x", body=data, timeout=60)
+        took, used = time.monotonic() - began, cpu_s(server)[1] - before
+        self.assertEqual(answer.status, 202, answer)
+        return took, used
+
+    def test_a_crowd_does_not_slow_an_upload(self):
+        wanted = 2 * (IDLE + DRIPPERS) + 1000
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard), hard))
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        limit = str(IDLE + DRIPPERS + 100)
+        flags = ("--accept", "*/*", "--max-connections", limit, "--max-per-address", limit, "--access-log=no")
+        with Server(*flags) as quiet, Server(*flags) as crowded:
+            crowd = Crowd(crowded.port)
+            try:
+                self.compare(quiet, crowded, crowd)
+            finally:
+                crowd.stop()
+
+    def compare(self, quiet, crowded, crowd):
+        took, used = {quiet: [], crowded: []}, {quiet: [], crowded: []}
+        before, began = cpu_s(crowded)[0], time.monotonic()
+        for i in range(ROUNDS):
+            for server in ((quiet, crowded), (crowded, quiet))[i % 2]:
+                seconds, cpu = self.upload(server, os.urandom(UPLOAD))
+                took[server].append(seconds)
+                used[server].append(cpu)
+        watchdog = (cpu_s(crowded)[0] - before) / (time.monotonic() - began)
+        self.assertEqual(crowd.alive(), IDLE)
+        clock, cpu = (low(x[crowded]) / low(x[quiet]) for x in (took, used))
+        print(f"{IDLE} idle, {DRIPPERS} dripping ({crowd.broken} begun anew): an upload of {UPLOAD >> 20} MiB "
+              f"takes {clock:.2f} of the time and {cpu:.2f} of the CPU without them; the watchdog takes "
+              f"{watchdog:.1%} of a core", flush=True)
+        self.assertGreater(crowd.sent, DRIPPERS * (time.monotonic() - began) / DRIP_S / 10)
+        self.assertLess(watchdog, 0.05)
+        self.assertLess(cpu, ALLOWED)
+        if LONG:
+            self.assertLess(clock, ALLOWED)
+
+
+if __name__ == "__main__":
+    harness.main()
