@@ -1,7 +1,8 @@
-"""Refusals before the body: they reach the client, whatever it is still sending.
+"""Refusals before the end of a request: they reach the client, whatever it is still sending.
 
 A small rest of the body is read and thrown away, and the connection lives on; at a large one the
-connection is closed, after the answer and slowly, so that a client that only writes can read it.
+connection is closed, after the answer and slowly, so that a client that only writes can read it. The long form also
+waits for the deadlines of head and body, which test_limits.c has with short times.
 """
 
 import os
@@ -143,6 +144,45 @@ class Early(unittest.TestCase):
                         self.assertIn(b'"code":"' + code, body)
                         if not expect and status != b"415":
                             self.assertEqual(figures.split()[1], b"0", done)
+
+
+class Deadlines(unittest.TestCase):
+    def test_a_head_has_10_s_and_a_body_30_s_and_then_1_kib_a_second(self):
+        head = b"PUT /images/x HTTP/1.1\r\nHost: h\r\n"
+        body = head + b"Content-Length: 1000000\r\n\r\nGIF89a"
+        # What is said first, then each second; and after how many seconds the 408 comes.
+        cases = [(head + b"X: ", b"a", 10), (body, b"", 30), (body, b"a" * 100, 33), (body, b"a" * 2000, None)]
+        with Server("--access-log=no") as server:
+            clients = []
+            for first, _, _ in cases:
+                client = socket.create_connection(("127.0.0.1", server.port), 20)
+                client.sendall(first)
+                client.setblocking(False)
+                clients.append(client)
+            began, ended = time.monotonic(), [None] * len(cases)
+            while time.monotonic() - began < 40 and None in ended[:3]:
+                time.sleep(1)
+                for i, client in enumerate(clients):
+                    try:
+                        if ended[i] is None:
+                            client.send(cases[i][1])
+                            if client.recv(1, socket.MSG_PEEK):
+                                ended[i] = time.monotonic() - began
+                    except BlockingIOError:
+                        pass
+            for i, (_, _, seconds) in enumerate(cases):
+                if seconds is None:
+                    self.assertIsNone(ended[i])
+                    continue
+                self.assertAlmostEqual(ended[i], seconds, delta=2.5)
+                clients[i].setblocking(True)
+                self.assertEqual(read_answer(clients[i])[0], b"408")
+            for client in clients:
+                client.close()
+
+
+if not harness.LONG:
+    del Deadlines  # half a minute
 
 
 if __name__ == "__main__":
