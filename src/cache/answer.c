@@ -109,6 +109,8 @@ void ct_cache_entry_unref(struct ct_cache_entry *entry)
 	if (__atomic_sub_fetch(&entry->references, 1, __ATOMIC_ACQ_REL) > 0)
 		return;
 	CT_ASSERT(!entry->indexed);
+	if (entry->is_file)
+		ct_cache_abandon_entry(entry);
 	ct_http_shared_unref(entry->shared);
 	free(entry->blocks);
 	entry->magic = 0;
@@ -164,24 +166,30 @@ enum ct_cache_range ct_cache_parse_range(
 static bool needs_stream(
     const struct ct_http_request *request, int status, const struct ct_cache_entry *entry)
 {
-	return entry->blocks != NULL && status != 304 && ct_http_method(request) == CT_HTTP_GET;
+	return entry->is_file && status != 304 && ct_http_method(request) == CT_HTTP_GET;
+}
+
+static void add_headers(struct ct_http_response *response, const struct ct_cache_entry *entry,
+    const char *cache_name, enum ct_cache_way way)
+{
+	char cache_status[STATUS_CHARS], digest[DIGEST_CHARS];
+	struct ct_http_header_field fields[MAX_HEADERS];
+	status_text(cache_name, way, cache_status);
+	digest_text(&entry->content.digest, digest);
+	size_t count = content_headers(&entry->content, cache_status, digest, fields);
+	for (size_t i = 0; i < count; i++)
+		ct_http_response_header(response, fields[i].name, fields[i].value);
 }
 
 static struct ct_http_response *own_response(struct ct_http_request *request, int status,
     struct ct_cache_entry *entry, const char *cache_name, enum ct_cache_way way, uint64_t offset,
     uint64_t length)
 {
-	char cache_status[STATUS_CHARS], digest[DIGEST_CHARS];
-	struct ct_http_header_field fields[MAX_HEADERS];
 	struct ct_http_response *response =
 	    needs_stream(request, status, entry)
 		? ct_cache_stream_response(status, request, entry, offset, length)
 		: ct_http_response_of_shared(status, entry->shared, offset, length);
-	status_text(cache_name, way, cache_status);
-	digest_text(&entry->content.digest, digest);
-	size_t count = content_headers(&entry->content, cache_status, digest, fields);
-	for (size_t i = 0; i < count; i++)
-		ct_http_response_header(response, fields[i].name, fields[i].value);
+	add_headers(response, entry, cache_name, way);
 	return response;
 }
 
@@ -243,23 +251,52 @@ static enum ct_cache_range wanted_range(const struct ct_http_request *request,
 	    ct_http_header(request, "Range"), content->size_bytes, ret_first, ret_length);
 }
 
+enum verdict { VERDICT_FAILED, VERDICT_NOT_MODIFIED, VERDICT_OUTSIDE, VERDICT_PART, VERDICT_WHOLE };
+
 /* In the order of RFC 9110 section 13.2.2; there are no dates of modification to compare. */
+static enum verdict judge(const struct ct_http_request *request,
+    const struct ct_cache_content *content, uint64_t *ret_first, uint64_t *ret_length)
+{
+	struct ct_slice match = ct_http_header(request, "If-Match");
+	struct ct_slice none_match = ct_http_header(request, "If-None-Match");
+	if (match.data != NULL && !ct_http_etag_matches(match, content->etag, CT_HTTP_STRONG))
+		return VERDICT_FAILED;
+	if (none_match.data != NULL &&
+	    ct_http_etag_matches(none_match, content->etag, CT_HTTP_WEAK))
+		return VERDICT_NOT_MODIFIED;
+	switch (wanted_range(request, content, ret_first, ret_length)) {
+	case CT_CACHE_RANGE_OUTSIDE: return VERDICT_OUTSIDE;
+	case CT_CACHE_RANGE_ONE: return VERDICT_PART;
+	default: return VERDICT_WHOLE;
+	}
+}
+
 enum ct_http_next ct_cache_answer_entry(struct ct_http_request *request,
     struct ct_cache_entry *entry, const char *cache_name, enum ct_cache_way way)
 {
-	const struct ct_cache_content *content = &entry->content;
-	struct ct_slice match = ct_http_header(request, "If-Match");
-	struct ct_slice none_match = ct_http_header(request, "If-None-Match");
 	uint64_t first = 0, length = 0;
 	CT_ASSERT_MAGIC(entry, ENTRY_MAGIC);
-	if (match.data != NULL && !ct_http_etag_matches(match, content->etag, CT_HTTP_STRONG))
-		return answer_failed(request, entry);
-	if (none_match.data != NULL &&
-	    ct_http_etag_matches(none_match, content->etag, CT_HTTP_WEAK))
-		return answer_whole(request, 304, entry, cache_name, way);
-	switch (wanted_range(request, content, &first, &length)) {
-	case CT_CACHE_RANGE_OUTSIDE: return answer_outside(request, entry);
-	case CT_CACHE_RANGE_ONE: return answer_part(request, entry, cache_name, way, first, length);
+	switch (judge(request, &entry->content, &first, &length)) {
+	case VERDICT_FAILED: return answer_failed(request, entry);
+	case VERDICT_NOT_MODIFIED: return answer_whole(request, 304, entry, cache_name, way);
+	case VERDICT_OUTSIDE: return answer_outside(request, entry);
+	case VERDICT_PART: return answer_part(request, entry, cache_name, way, first, length);
 	default: return answer_whole(request, 200, entry, cache_name, way);
 	}
+}
+
+bool ct_cache_wants_whole(const struct ct_http_request *request, const struct ct_cache_entry *entry)
+{
+	uint64_t first = 0, length = 0;
+	return ct_http_method(request) == CT_HTTP_GET &&
+	       judge(request, &entry->content, &first, &length) == VERDICT_WHOLE;
+}
+
+enum ct_http_next ct_cache_answer_unproved(struct ct_http_request *request,
+    struct ct_cache_entry *entry, const char *cache_name, enum ct_cache_way way)
+{
+	CT_ASSERT_MAGIC(entry, ENTRY_MAGIC);
+	struct ct_http_response *response = ct_cache_proof_response(request, entry);
+	add_headers(response, entry, cache_name, way);
+	return ct_http_answer(request, response);
 }

@@ -5,6 +5,11 @@
  * A fill is known by its key from the first miss until its content is there; who comes meanwhile
  * waits on it. A purge dooms it: it leaves the table, so that later requests begin a fill of their
  * own, which reads what is true after the purge, and its content is not kept.
+ *
+ * A fill that brings a file does not hash it for those who want the whole: each of them proves it
+ * on its own while it is sent (stream.c), so that nobody waits for a slow client. The first to be
+ * done puts the entry into the index. Until then it is in a list of its own, where a purge finds
+ * and dooms it. Only for whom wants less, the fill goes on and hashes the file.
  */
 #include "cache/cache_priv.h"
 
@@ -31,6 +36,7 @@
 struct waiter {
 	struct ct_http_request *request;
 	struct waiter *next;
+	bool is_first; /* its request began the fill */
 };
 
 struct fill {
@@ -56,7 +62,8 @@ struct ct_cache {
 	/* under the lock */
 	struct ct_lock lock;
 	struct ct_cache_node **by_key, **by_tag;
-	struct ct_cache_node *fills; /* at most max_waiters */
+	struct ct_cache_node *fills;	/* at most max_waiters */
+	struct ct_cache_node *unproved; /* entries; each has an answer or a fill under way */
 	struct ct_cache_use_list {
 		struct ct_cache_entry *newest, *oldest;
 	} used[CT_CACHE_USE_LISTS]; /* of all, and of files */
@@ -249,14 +256,11 @@ static void content_done(struct ct_cache_content *content)
 		(void)close(content->fd); /* only read from */
 }
 
-/* A file brings the list of its blocks. */
-static int verify(const struct ct_cache_content *content, struct ct_cache_blocks **ret_blocks)
+/* A file is verified later. */
+static int verify(const struct ct_cache_content *content)
 {
 	struct ct_digest digest;
-	if (content->data == NULL)
-		return ct_cache_blocks_new(
-		    content->fd, content->size_bytes, &content->digest, ret_blocks);
-	if (content->is_verified)
+	if (content->data == NULL || content->is_verified)
 		return 0;
 	ct_hash_once(content->data, content->size_bytes, &digest);
 	return ct_digest_equal(&digest, &content->digest) ? 0 : CT_ERROR_DIGEST_MISMATCH;
@@ -272,8 +276,7 @@ static int bring(struct fill *fill, struct ct_cache_entry **ret_entry, bool *ret
 	if (r < 0)
 		return r;
 	CT_ASSERT(content.data != NULL || content.fd >= 0);
-	ct_cleanup(ct_free_pointer) struct ct_cache_blocks *blocks = NULL;
-	r = verify(&content, &blocks);
+	r = verify(&content);
 	if (r < 0) {
 		content_done(&content);
 		return r;
@@ -282,7 +285,6 @@ static int bring(struct fill *fill, struct ct_cache_entry **ret_entry, bool *ret
 	if (r < 0)
 		return r;
 	entry->cache = fill->cache;
-	entry->blocks = ct_steal(blocks);
 	if (entry->is_file)
 		entry->charge_bytes += ct_cache_blocks_bytes(content.size_bytes);
 	memcpy(entry->tags, fill->tags, sizeof(entry->tags));
@@ -320,7 +322,7 @@ static void answer_waiters(
 	const char *name = fill->cache->options.name;
 	enum ct_cache_way first_way = stored ? CT_CACHE_STORED : CT_CACHE_PASSED;
 	for (struct waiter *waiter = fill->waiters; waiter; waiter = waiter->next) {
-		enum ct_cache_way way = waiter->next ? CT_CACHE_COLLAPSED : first_way;
+		enum ct_cache_way way = waiter->is_first ? first_way : CT_CACHE_COLLAPSED;
 		if (entry != NULL)
 			(void)ct_cache_answer_entry(waiter->request, entry, name, way);
 		else
@@ -336,22 +338,149 @@ static void end_fill_locked(struct fill *fill)
 		fill->cache->waiters--;
 }
 
+/* Gives an unproved file its list; who comes second gives nothing. True: the entry was kept. */
+static bool prove_locked(struct ct_cache *cache, struct ct_cache_entry *entry,
+    struct ct_cache_blocks **blocks, struct ct_cache_entry **dropped)
+{
+	if (!entry->unproved)
+		return entry->indexed;
+	node_remove(&entry->by_key);
+	entry->unproved = false;
+	entry->blocks = ct_steal(*blocks);
+	return !entry->doomed && keep_locked(cache, entry, dropped);
+}
+
+void ct_cache_prove_entry(struct ct_cache_entry *entry, struct ct_cache_blocks *blocks)
+{
+	struct ct_cache *cache = entry->cache;
+	struct ct_cache_entry *dropped = NULL;
+	ct_lock_take(&cache->lock);
+	(void)prove_locked(cache, entry, &blocks, &dropped); /* kept or not, it is sent */
+	ct_lock_release(&cache->lock);
+	drop(dropped);
+	free(blocks);
+}
+
+void ct_cache_abandon_entry(struct ct_cache_entry *entry)
+{
+	ct_lock_take(&entry->cache->lock);
+	if (entry->unproved)
+		node_remove(&entry->by_key);
+	entry->unproved = false;
+	ct_lock_release(&entry->cache->lock);
+}
+
+/* Answers those in the list who want the whole, and takes them out of it: each proves the file. */
+static void start_proofs(struct waiter **list, struct ct_cache_entry *entry, bool keep)
+{
+	const char *name = entry->cache->options.name;
+	enum ct_cache_way first_way = keep ? CT_CACHE_STORED : CT_CACHE_PASSED;
+	while (*list != NULL) {
+		struct waiter *waiter = *list;
+		if (!ct_cache_wants_whole(waiter->request, entry)) {
+			list = &waiter->next;
+			continue;
+		}
+		*list = waiter->next;
+		(void)ct_cache_answer_unproved(waiter->request, entry, name,
+		    waiter->is_first ? first_way : CT_CACHE_COLLAPSED);
+		free(waiter);
+	}
+}
+
+/* All who wait by now, out of the fill; without any, nobody can join it any more. */
+static struct waiter *take_waiters(struct fill *fill)
+{
+	struct ct_cache *cache = fill->cache;
+	ct_lock_take(&cache->lock);
+	struct waiter *taken = ct_steal(fill->waiters);
+	for (struct waiter *waiter = taken; waiter; waiter = waiter->next)
+		cache->waiters--;
+	if (taken == NULL)
+		end_fill_locked(fill);
+	ct_lock_release(&cache->lock);
+	return taken;
+}
+
+/* They were in it before: the bound may be passed by those who came in between. */
+static void put_back(struct fill *fill, struct waiter *waiters)
+{
+	struct ct_cache *cache = fill->cache;
+	struct waiter *last = waiters;
+	ct_lock_take(&cache->lock);
+	for (cache->waiters++; last->next != NULL; last = last->next)
+		cache->waiters++;
+	last->next = fill->waiters;
+	fill->waiters = waiters;
+	ct_lock_release(&cache->lock);
+}
+
+/* From here on a purge finds the entry itself. False: it is not to be kept. */
+static bool begin_proving(struct fill *fill, struct ct_cache_entry *entry, bool keep)
+{
+	struct ct_cache *cache = fill->cache;
+	ct_lock_take(&cache->lock);
+	keep = keep && !fill->doomed;
+	entry->unproved = true;
+	entry->doomed = !keep;
+	node_insert(&cache->unproved, &entry->by_key);
+	ct_lock_release(&cache->lock);
+	return keep;
+}
+
+/* True: everybody has an answer that proves the file. False: there are some who want less. */
+static bool is_left_to_proofs(struct fill *fill, struct ct_cache_entry *entry, bool keep)
+{
+	struct waiter *waiters;
+	keep = begin_proving(fill, entry, keep);
+	while ((waiters = take_waiters(fill)) != NULL) {
+		start_proofs(&waiters, entry, keep);
+		if (waiters != NULL) {
+			put_back(fill, waiters);
+			return false;
+		}
+	}
+	return true;
+}
+
+/* For those who want less than the whole of a file; a proof may be faster. */
+static int hash_file(const struct ct_cache_entry *entry, struct ct_cache_blocks **ret_blocks)
+{
+	const struct ct_cache_content *content = &entry->content;
+	return ct_cache_blocks_new(content->fd, content->size_bytes, &content->digest, ret_blocks);
+}
+
+static void end_fill(
+    struct fill *fill, struct ct_cache_entry *entry, bool keep, int error, const char *detail)
+{
+	struct ct_cache *cache = fill->cache;
+	ct_cleanup(ct_free_pointer) struct ct_cache_blocks *blocks = NULL;
+	struct ct_cache_entry *dropped = NULL;
+	bool stored = false;
+	if (error == 0 && entry->is_file)
+		error = hash_file(entry, &blocks);
+	ct_lock_take(&cache->lock);
+	end_fill_locked(fill);
+	if (error == 0 && entry->is_file)
+		stored = prove_locked(cache, entry, &blocks, &dropped);
+	else if (error == 0)
+		stored = keep && !fill->doomed && keep_locked(cache, entry, &dropped);
+	ct_lock_release(&cache->lock);
+	drop(dropped);
+	if (error < 0)
+		log_failure(fill, error, detail);
+	answer_waiters(fill, error < 0 ? NULL : entry, stored, error, detail);
+}
+
 static void run_fill(void *arg)
 {
 	struct fill *fill = arg;
-	struct ct_cache *cache = fill->cache;
-	struct ct_cache_entry *entry = NULL, *dropped = NULL;
+	struct ct_cache_entry *entry = NULL;
 	char detail[CT_CACHE_DETAIL_BYTES] = "";
 	bool keep = false;
 	int r = bring(fill, &entry, &keep, detail);
-	ct_lock_take(&cache->lock);
-	end_fill_locked(fill);
-	bool stored = entry && keep && !fill->doomed && keep_locked(cache, entry, &dropped);
-	ct_lock_release(&cache->lock);
-	drop(dropped);
-	if (entry == NULL)
-		log_failure(fill, r, detail);
-	answer_waiters(fill, entry, stored, r, detail);
+	if (r < 0 || !entry->is_file || !is_left_to_proofs(fill, entry, keep))
+		end_fill(fill, entry, keep, r, detail);
 	if (entry != NULL)
 		ct_cache_entry_unref(entry);
 	fill_free(fill);
@@ -406,6 +535,7 @@ static struct encounter meet(struct ct_cache *cache, struct fill *fresh, struct 
 		if (running == NULL)
 			node_insert(&cache->fills, &fresh->node);
 		met.fill = running ? running : fresh;
+		waiter->is_first = running == NULL;
 		waiter->next = met.fill->waiters;
 		met.fill->waiters = waiter;
 		cache->waiters++;
@@ -465,23 +595,7 @@ enum ct_http_next ct_cache_answer(struct ct_cache *cache, struct ct_http_request
 
 /* ---- purge ---- */
 
-void ct_cache_purge_key(struct ct_cache *cache, const char *key)
-{
-	struct ct_cache_entry *dropped = NULL;
-	ct_lock_take(&cache->lock);
-	struct ct_cache_entry *entry = find_entry_locked(cache, key);
-	if (entry)
-		index_remove_locked(cache, entry, &dropped);
-	struct fill *fill = find_fill_locked(cache, key);
-	if (fill) {
-		fill->doomed = true;
-		node_remove(&fill->node);
-	}
-	ct_lock_release(&cache->lock);
-	drop(dropped);
-}
-
-/* Takes every entry with the tag out, and dooms every fill with it. */
+/* Takes every entry with the tag out. */
 static void purge_tag_locked(
     struct ct_cache *cache, const char *tag, struct ct_cache_entry **dropped)
 {
@@ -497,14 +611,31 @@ static void purge_tag_locked(
 		index_remove_locked(cache, entry, dropped);
 		node = *head; /* it may have stood in this list twice */
 	}
+}
+
+static bool has_tag(char tags[CT_CACHE_TAG_MAX][CT_CACHE_TAG_CHARS + 1], const char *tag)
+{
+	bool found = false;
+	for (int i = 0; i < CT_CACHE_TAG_MAX; i++)
+		found = found || strcmp(tags[i], tag) == 0;
+	return found;
+}
+
+/* What is under way with the tag may end, and is not kept. */
+static void doom_locked(struct ct_cache *cache, const char *tag)
+{
 	struct ct_cache_node *next = NULL;
-	for (node = cache->fills; node; node = next) {
+	for (struct ct_cache_node *node = cache->fills; node; node = next) {
 		struct fill *fill = FILL_OF(node);
 		next = node->next;
-		for (int i = 0; i < CT_CACHE_TAG_MAX; i++)
-			fill->doomed = fill->doomed || strcmp(fill->tags[i], tag) == 0;
-		if (fill->doomed)
-			node_remove(node);
+		if (!has_tag(fill->tags, tag))
+			continue;
+		fill->doomed = true;
+		node_remove(node);
+	}
+	for (struct ct_cache_node *node = cache->unproved; node; node = node->next) {
+		struct ct_cache_entry *entry = ENTRY_OF_KEY(node);
+		entry->doomed = entry->doomed || has_tag(entry->tags, tag);
 	}
 }
 
@@ -524,6 +655,7 @@ void ct_cache_purge_tag(struct ct_cache *cache, const char *tag)
 	CT_ASSERT(tag[0]);
 	ct_lock_take(&cache->lock);
 	purge_tag_locked(cache, tag, &dropped);
+	doom_locked(cache, tag);
 	ct_lock_release(&cache->lock);
 	drop(dropped);
 }
@@ -579,7 +711,7 @@ void ct_cache_free(struct ct_cache *cache)
 		return;
 	struct ct_cache_entry *dropped = NULL;
 	ct_lock_take(&cache->lock);
-	CT_ASSERT(cache->fills == NULL && cache->waiters == 0);
+	CT_ASSERT(cache->fills == NULL && cache->waiters == 0 && cache->unproved == NULL);
 	while (cache->used[CT_CACHE_USE_ALL].oldest)
 		index_remove_locked(cache, cache->used[CT_CACHE_USE_ALL].oldest, &dropped);
 	ct_lock_release(&cache->lock);

@@ -7,8 +7,8 @@
  * CT_CACHE_MEMORY_MAX for each running transfer and each thread of the fill pool comes on top.
  *
  * The caller decides beforehand whether the request may see the content at all: a hit asks nobody.
- * Purging is by key or by tag and takes effect before it returns: an entry is gone, and a fill that
- * is under way serves those who wait but is not kept.
+ * Purging is by tag and takes effect before it returns: an entry is gone, and what is under way, a
+ * fill or the first answers over a large file, ends for those who have asked but is not kept.
  *
  * Threads: any. The lock is never held over a fill, a send or a callback.
  */
@@ -27,10 +27,12 @@ struct ct_cache;
 #define CT_CACHE_TAG_CHARS 64
 #define CT_CACHE_DETAIL_BYTES 512
 /*
- * Larger bodies stay in their file. It is hashed whole when it enters, and each block of it again
- * before the block is sent: a mismatch is logged, cuts the connection and drops the entry. 1/4096
- * of such a body counts as the entry's bytes, for its list of digests; an answer under way holds
- * one block of 128 KiB.
+ * Larger bodies stay in their file. The first answers that send all of it begin at once and hash it
+ * on the way: the last block leaves when the digest was right, and the entry is kept. Who wants
+ * less waits until it has been hashed in the fill pool. Later each block is hashed again before it
+ * is sent. A mismatch is logged, cuts the connection and drops the entry. 1/4096 of such a body
+ * counts as the entry's bytes, for its list of digests; an answer under way holds one block of
+ * 128 KiB, and a first one a list.
  */
 #define CT_CACHE_MEMORY_MAX (16u << 20)
 
@@ -60,7 +62,8 @@ struct ct_cache_fill {
 	/*
 	 * In fill_pool, may block. 0 with `*ret_content`, or an error with a detail, which holds no
 	 * content: all who wait are answered with that problem, nothing is kept; a 5xx is logged.
-	 * Content of other bytes than its digest is dropped with CT_ERROR_DIGEST_MISMATCH.
+	 * Content of other bytes than its digest is dropped with CT_ERROR_DIGEST_MISMATCH (of a
+	 * file the connections that were sending it are cut).
 	 */
 	int (*fill)(void *arg, struct ct_cache_content *ret_content,
 	    char ret_detail[CT_CACHE_DETAIL_BYTES]);
@@ -81,7 +84,6 @@ void ct_cache_free(struct ct_cache *cache); /* fills have ended */
 enum ct_http_next ct_cache_answer(struct ct_cache *cache, struct ct_http_request *request,
     const char *key, const char *const tags[CT_CACHE_TAG_MAX], const struct ct_cache_fill *fill);
 
-void ct_cache_purge_key(struct ct_cache *cache, const char *key);
 void ct_cache_purge_tag(struct ct_cache *cache, const char *tag);
 
 struct ct_cache_figures {

@@ -38,14 +38,19 @@ struct ct_cache_entry {
 	struct ct_cache_content content; /* its data and fd belong to `shared` now */
 	bool is_file;
 	struct ct_cache *cache;
-	struct ct_cache_blocks *blocks; /* owned; of a file: its list of digests */
 	uint64_t charge_bytes;
 	char key[CT_CACHE_KEY_MAX + 1];
 	char tags[CT_CACHE_TAG_MAX][CT_CACHE_TAG_CHARS + 1]; /* empty: none */
 
-	/* under the cache's lock, while it is in the index */
+	/* under the cache's lock; never changed again once it is there, so that who found the entry
+	 * in the index reads it without */
+	struct ct_cache_blocks *blocks; /* owned; of a file whose bytes are proved: their digests */
+
+	/* under the cache's lock */
 	bool indexed;
-	struct ct_cache_node by_key;
+	bool unproved; /* a file that answers are proving: in the cache's list of those */
+	bool doomed;   /* unproved, and not to be kept when it is proved */
+	struct ct_cache_node by_key; /* in the index, or in that list */
 	struct ct_cache_tag_node by_tag[CT_CACHE_TAG_MAX];
 	struct ct_cache_use use[CT_CACHE_USE_LISTS];
 
@@ -65,11 +70,26 @@ void ct_cache_entry_unref(struct ct_cache_entry *entry);
 enum ct_http_next ct_cache_answer_entry(struct ct_http_request *request,
     struct ct_cache_entry *entry, const char *cache_name, enum ct_cache_way way);
 
+/* The whole of a file with which nobody has compared its digest yet: the answer does. */
+enum ct_http_next ct_cache_answer_unproved(struct ct_http_request *request,
+    struct ct_cache_entry *entry, const char *cache_name, enum ct_cache_way way);
+/* Is a 200 with the whole content what the request asks for? It may sleep. */
+bool ct_cache_wants_whole(
+    const struct ct_http_request *request, const struct ct_cache_entry *entry);
+
 /*
  * Takes one out of the index, if it is still there: it has proved to be other than it was. The
  * caller holds a reference.
  */
 void ct_cache_forget_entry(struct ct_cache *cache, struct ct_cache_entry *entry);
+
+/*
+ * An unproved file has its digest: keeps the entry, unless it was purged meanwhile or somebody else
+ * was first. Takes the list over. The caller holds a reference.
+ */
+void ct_cache_prove_entry(struct ct_cache_entry *entry, struct ct_cache_blocks *blocks);
+/* The last reference of an unproved one has gone. */
+void ct_cache_abandon_entry(struct ct_cache_entry *entry);
 
 /* ---- stream.c: bodies that stay in their file ---- */
 
@@ -88,6 +108,13 @@ uint64_t ct_cache_blocks_bytes(uint64_t size_bytes); /* what a list takes */
  */
 struct ct_http_response *ct_cache_stream_response(int status, struct ct_http_request *request,
     struct ct_cache_entry *entry, uint64_t first, uint64_t length);
+/*
+ * A 200 with the whole of a file that is not proved yet: it is hashed on its way, and the last
+ * block leaves when the digest has been found right, and the entry kept. As above; its list of
+ * digests comes on top.
+ */
+struct ct_http_response *ct_cache_proof_response(
+    struct ct_http_request *request, struct ct_cache_entry *entry);
 
 /* ---- pure parts, for the tests ---- */
 

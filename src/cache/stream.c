@@ -1,8 +1,12 @@
 /*
  * Bodies too large for memory. Their file is hashed once when it enters the cache, whole against
- * its digest and block by block into a list. From then on nothing of a block is sent before the
+ * its digest and block by block into a list: by the first answers that send all of it, on its way,
+ * or in the fill pool for whom wants less. From then on nothing of a block is sent before the
  * block, read anew, has the digest of the list: what has changed on the disk meanwhile cuts the
  * connection instead, and the entry is dropped, so that the next request looks at the whole again.
+ *
+ * An answer that proves its file sends blocks before it knows whether they are right. It keeps the
+ * last one back until the digest agrees: a wrong body is never whole.
  */
 #include "cache/cache_priv.h"
 
@@ -25,7 +29,9 @@ struct ct_cache_blocks {
 
 /* Of one answer; owned by the loop thread that sends it. */
 struct stream {
-	struct ct_cache_entry *entry; /* a reference */
+	struct ct_cache_entry *entry;	/* a reference */
+	struct ct_cache_blocks *proved; /* of a proof: the list so far; owned */
+	struct ct_hash whole;		/* of a proof */
 	char request_id[72];
 	uint64_t first;	    /* position of the answer in the body */
 	uint64_t length;    /* of the answer */
@@ -94,24 +100,50 @@ int ct_cache_blocks_new(int fd, uint64_t size_bytes, const struct ct_digest *dig
 	return 0;
 }
 
-/* Reads the block of `position`, unless it is there, and compares it. */
+/* Adds a block to the proof, in order; the last one ends it. */
+static int prove_block(struct stream *stream, size_t index, size_t length)
+{
+	struct ct_cache_entry *entry = stream->entry;
+	struct ct_cache_blocks *proved = stream->proved;
+	struct ct_digest found;
+	CT_ASSERT(index == proved->count);
+	ct_hash_update(&stream->whole, stream->block, length);
+	ct_hash_once(stream->block, length, &proved->digests[proved->count++]);
+	if (proved->count < block_count(entry->content.size_bytes))
+		return 0;
+	ct_hash_final(&stream->whole, &found);
+	if (!ct_digest_equal(&found, &entry->content.digest))
+		return CT_ERROR_DIGEST_MISMATCH;
+	ct_cache_prove_entry(entry, ct_steal(stream->proved));
+	return 0;
+}
+
+static int compare_block(const struct stream *stream, size_t index, size_t length)
+{
+	struct ct_digest digest;
+	const struct ct_cache_blocks *blocks = stream->entry->blocks;
+	CT_ASSERT(index < blocks->count);
+	ct_hash_once(stream->block, length, &digest);
+	return ct_digest_equal(&digest, &blocks->digests[index]) ? 0 : CT_ERROR_DIGEST_MISMATCH;
+}
+
+/* Reads the block of `position`, unless it is there, and compares it, or adds it to the proof. */
 static int load_block(struct stream *stream, uint64_t position)
 {
 	const struct ct_cache_entry *entry = stream->entry;
-	uint64_t index = position / CT_CACHE_BLOCK_BYTES;
-	uint64_t at = index * CT_CACHE_BLOCK_BYTES;
-	struct ct_digest digest;
+	size_t index = (size_t)(position / CT_CACHE_BLOCK_BYTES);
+	uint64_t at = (uint64_t)index * CT_CACHE_BLOCK_BYTES;
 	if (stream->block_bytes > 0 && stream->block_at == at)
 		return 0;
-	CT_ASSERT(index < entry->blocks->count);
 	size_t length = block_length(entry->content.size_bytes, at);
 	stream->block_bytes = 0;
 	int r = read_exactly(entry->content.fd, stream->block, length, at);
 	if (r < 0)
 		return r;
-	ct_hash_once(stream->block, length, &digest);
-	if (!ct_digest_equal(&digest, &entry->blocks->digests[index]))
-		return CT_ERROR_DIGEST_MISMATCH;
+	r = stream->proved != NULL ? prove_block(stream, index, length)
+				   : compare_block(stream, index, length);
+	if (r < 0)
+		return r;
 	stream->block_at = at;
 	stream->block_bytes = length;
 	return 0;
@@ -145,7 +177,36 @@ static void free_stream(void *arg)
 {
 	struct stream *stream = arg;
 	ct_cache_entry_unref(stream->entry);
+	free(stream->proved);
 	free(stream);
+}
+
+/* NULL: out of memory. */
+static struct stream *stream_new(struct ct_http_request *request, struct ct_cache_entry *entry)
+{
+	struct stream *stream = malloc(sizeof(*stream));
+	if (stream == NULL)
+		return NULL;
+	ct_cache_entry_ref(entry);
+	stream->entry = entry;
+	stream->proved = NULL;
+	(void)snprintf(
+	    stream->request_id, sizeof(stream->request_id), "%s", ct_http_request_id(request));
+	stream->first = 0;
+	stream->length = entry->content.size_bytes;
+	stream->block_at = 0;
+	stream->block_bytes = 0;
+	return stream;
+}
+
+static struct ct_http_response *respond(int status, struct stream *stream)
+{
+	struct ct_http_response *response = ct_http_response_new(status);
+	ct_http_response_stream(response, &(struct ct_http_stream){ .size_bytes = stream->length,
+					      .read = read_stream,
+					      .free = free_stream,
+					      .arg = stream });
+	return response;
 }
 
 struct ct_http_response *ct_cache_stream_response(int status, struct ct_http_request *request,
@@ -153,20 +214,27 @@ struct ct_http_response *ct_cache_stream_response(int status, struct ct_http_req
 {
 	CT_ASSERT(entry->blocks != NULL && length > 0);
 	CT_ASSERT(first < entry->content.size_bytes && length <= entry->content.size_bytes - first);
-	struct stream *stream = malloc(sizeof(*stream));
+	struct stream *stream = stream_new(request, entry);
 	if (stream == NULL)
 		return NULL;
-	ct_cache_entry_ref(entry);
-	stream->entry = entry;
-	(void)snprintf(
-	    stream->request_id, sizeof(stream->request_id), "%s", ct_http_request_id(request));
 	stream->first = first;
 	stream->length = length;
-	stream->block_at = 0;
-	stream->block_bytes = 0;
-	struct ct_http_response *response = ct_http_response_new(status);
-	ct_http_response_stream(response,
-	    &(struct ct_http_stream){
-		.size_bytes = length, .read = read_stream, .free = free_stream, .arg = stream });
-	return response;
+	return respond(status, stream);
+}
+
+struct ct_http_response *ct_cache_proof_response(
+    struct ct_http_request *request, struct ct_cache_entry *entry)
+{
+	CT_ASSERT(entry->is_file);
+	struct stream *stream = stream_new(request, entry);
+	if (stream == NULL)
+		return NULL;
+	stream->proved = malloc(ct_cache_blocks_bytes(entry->content.size_bytes));
+	if (stream->proved == NULL) {
+		free_stream(stream);
+		return NULL;
+	}
+	stream->proved->count = 0;
+	ct_hash_init(&stream->whole);
+	return respond(200, stream);
 }

@@ -296,6 +296,7 @@ class Large(unittest.TestCase):
     """Above 16 MiB: sent from the file, and no block of it without a look at its digest."""
 
     SIZE = 20_000_000
+    LAST = SIZE // 131072 * 131072  # where the last block begins
 
     @classmethod
     def setUpClass(cls):
@@ -331,6 +332,26 @@ class Large(unittest.TestCase):
         self.assertEqual(came, data[:len(came)])
         self.assertRegex(self.server.log_text(), f"cache.body_cut.*b/{path[7:]}.*digest_mismatch")
 
+    def expect_never_whole(self, path):
+        """The first answer begins before the file is known to be wrong; its last block stays back."""
+        with self.assertRaises(http.client.IncompleteRead) as broken:
+            self.server.get(path)
+        self.assertLessEqual(len(broken.exception.partial), self.LAST)
+        self.assertRegex(self.server.log_text(),
+                         f"cache.body_cut.*b/{path[7:]} offset={self.LAST}.*digest_mismatch")
+
+    def begin(self, path):
+        """A client that has read the head and no more."""
+        client = socket.socket()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        client.settimeout(20 * harness.SLOW)
+        client.connect(("127.0.0.1", self.server.port))
+        client.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        response = http.client.HTTPResponse(client)
+        response.begin()
+        self.assertEqual(response.status, 200)
+        return client, response
+
     def expect_refused(self, path, **headers):
         answer = self.server.get(path, **headers)
         self.assertEqual((answer.status, answer.json()["code"]), (500, "digest_mismatch"))
@@ -357,10 +378,37 @@ class Large(unittest.TestCase):
         self.assertEqual(self.server.get(path, Range=f"bytes={self.SIZE}-").status, 416)
 
     def test_flipped_before_the_first_request(self):
-        _, path, file = self.make()
-        self.flip(file, self.SIZE - 1)
-        self.expect_refused(path)
-        self.expect_refused(path, Range="bytes=0-9")
+        data, path, file = self.make()
+        for at in (0, self.SIZE // 2, self.SIZE - 1):
+            self.flip(file, at)
+            self.expect_never_whole(path)
+            self.expect_never_whole(path)  # it was not kept
+            self.expect_refused(path, Range="bytes=0-9")
+            self.assertEqual(self.server.head(path).status, 500)
+            self.flip(file, at)
+        answer = self.server.get(path)
+        self.assertEqual((answer.body, answer["Cache-Status"]), (data, "calotype; fwd=miss; stored"))
+
+    def test_deleted_in_mid_stream(self):
+        data, path, _ = self.make()
+        image_id = self.server.get("/images?limit=1").json()["items"][0]["id"]
+        client, response = self.begin(path)
+        self.assertEqual(self.server.request("DELETE", f"/images/{image_id}").status, 204)
+        self.assertEqual(self.server.get(path).status, 404)
+        self.assertEqual(response.read(), data)  # what was begun ends
+        client.close()
+        self.assertEqual(self.server.get(path).status, 404)  # and was not kept
+        self.server.upload(data, "again.jpg")
+        self.assertEqual(self.server.get(path)["Cache-Status"], "calotype; fwd=miss; stored")
+
+    def test_slow_client(self):
+        data, path, _ = self.make()
+        client, response = self.begin(path)
+        for headers, expected in (({}, data), ({"Range": "bytes=7-9"}, data[7:10])):
+            self.assertEqual(self.server.get(path, **headers).body, expected)
+        self.assertEqual(self.server.get(path)["Cache-Status"], "calotype; hit")
+        self.assertEqual(response.read(), data)
+        client.close()
 
     def test_flipped_while_it_is_cached(self):
         data, path, file = self.make()
@@ -370,7 +418,8 @@ class Large(unittest.TestCase):
         answer = self.server.get(path, Range="bytes=0-99")  # the damage is elsewhere
         self.assertEqual((answer.status, answer.body), (206, data[:100]))
         self.expect_cut(path, at, data)
-        self.expect_refused(path)
+        self.expect_never_whole(path)
+        self.expect_refused(path, Range="bytes=0-99")
         self.flip(file, at)
         self.assertEqual(self.server.get(path).body, data)
 

@@ -136,10 +136,15 @@ static void free_plan(void *arg)
 void ask(struct asked *asked, const char *key, const char *const tags[CT_CACHE_TAG_MAX],
     struct fill_plan *plan)
 {
-	const struct fake_ask get_it = { .method = CT_HTTP_GET };
+	ask_for(asked, &(struct fake_ask){ .method = CT_HTTP_GET }, key, tags, plan);
+}
+
+void ask_for(struct asked *asked, const struct fake_ask *what, const char *key,
+    const char *const tags[CT_CACHE_TAG_MAX], struct fill_plan *plan)
+{
 	const struct ct_cache_fill fill = { run_plan, free_plan, plan };
 	fake_exchange_init(&asked->exchange);
-	struct ct_http_request *request = fake_request(&asked->exchange, &get_it);
+	struct ct_http_request *request = fake_request(&asked->exchange, what);
 	asked->next = ct_cache_answer(cache, request, key, tags, &fill);
 	CT_ASSERT(asked->next == CT_HTTP_WAIT || asked->next == CT_HTTP_ANSWERED);
 	if (asked->next == CT_HTTP_ANSWERED)

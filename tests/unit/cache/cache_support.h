@@ -43,6 +43,9 @@ struct asked {
 /* Does not wait. `tag` may be NULL. */
 void ask(struct asked *asked, const char *key, const char *const tags[CT_CACHE_TAG_MAX],
     struct fill_plan *plan);
+/* With more than a plain GET. */
+void ask_for(struct asked *asked, const struct fake_ask *what, const char *key,
+    const char *const tags[CT_CACHE_TAG_MAX], struct fill_plan *plan);
 void asked_done(struct asked *asked);
 
 /* A GET that is waited for: the status; its Cache-Status and body, if wanted. */

@@ -1,6 +1,8 @@
 #include "fake_engine.h"
 #include "base/assert.h"
+#include "base/thread_pool.h"
 
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -281,13 +283,21 @@ struct ct_http_response *ct_http_problem(
 /* ---- answers ---- */
 
 /* In pieces of an odd size, as a slow client would make the engine ask for them. */
-static void play_stream(const struct ct_http_stream *stream, struct fake_exchange *exchange)
+static void play_stream(
+    const struct ct_http_stream *stream, const struct fake_ask *ask, struct fake_exchange *exchange)
 {
 	uint64_t offset = 0;
+	bool is_second_half = false;
 	exchange->size_bytes = stream->size_bytes;
 	exchange->body = calloc(1, stream->size_bytes + 1);
 	CT_ASSERT(exchange->body != NULL);
 	while (offset < stream->size_bytes && !exchange->cut) {
+		if (ask->halfway != NULL && !is_second_half && offset >= stream->size_bytes / 2) {
+			is_second_half = true;
+			exchange->left = !ask->halfway(ask->halfway_arg);
+		}
+		if (exchange->left)
+			break;
 		uint64_t rest = stream->size_bytes - offset;
 		ssize_t count = stream->read(stream->arg, offset, exchange->body + offset,
 		    rest < STREAM_PIECE_BYTES ? rest : STREAM_PIECE_BYTES);
@@ -295,6 +305,7 @@ static void play_stream(const struct ct_http_stream *stream, struct fake_exchang
 		exchange->cut = count < 0;
 		offset += count > 0 ? (uint64_t)count : 0;
 	}
+	exchange->sent_bytes = offset;
 	stream->free(stream->arg);
 }
 
@@ -310,6 +321,30 @@ static void finish(struct ct_http_request *request)
 	exchange->answered = true;
 	ct_condition_broadcast(&exchange->changed);
 	ct_lock_release(&exchange->lock);
+}
+
+struct play {
+	struct ct_http_request *request;
+	struct ct_http_stream stream;
+};
+
+static void *run_play(void *arg)
+{
+	struct play *play = arg;
+	play_stream(&play->stream, &play->request->ask, play->request->exchange);
+	finish(play->request);
+	free(play);
+	return NULL;
+}
+
+static void play_beside(struct ct_http_request *request, const struct ct_http_stream *stream)
+{
+	struct play *play = malloc(sizeof(*play));
+	pthread_t thread;
+	CT_ASSERT(play != NULL);
+	*play = (struct play){ request, *stream };
+	CT_ASSERT(ct_thread_start("play", run_play, play, &thread) == 0);
+	CT_ASSERT(pthread_detach(thread) == 0);
 }
 
 static bool has_body(const struct ct_http_request *request, int status)
@@ -330,7 +365,12 @@ enum ct_http_next ct_http_answer(struct ct_http_request *request, struct ct_http
 		ct_http_shared_unref(response->shared);
 	} else if (response->stream.read != NULL) {
 		CT_ASSERT(has_body(request, response->status));
-		play_stream(&response->stream, exchange);
+		if (request->ask.halfway != NULL) {
+			play_beside(request, &response->stream);
+			free(response);
+			return CT_HTTP_ANSWERED;
+		}
+		play_stream(&response->stream, &request->ask, exchange);
 	} else {
 		exchange->body = strdup(response->text);
 		CT_ASSERT(exchange->body != NULL);

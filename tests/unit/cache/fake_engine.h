@@ -20,6 +20,8 @@ struct fake_exchange {
 	char headers[FAKE_HEADERS_BYTES]; /* "Name: value\n" each */
 	char *body;			  /* NUL-terminated; of a problem "code: detail" */
 	bool cut;			  /* its stream ended with an error; `body` until then */
+	bool left;			  /* `halfway` said so */
+	uint64_t sent_bytes;		  /* of a stream */
 	uint64_t size_bytes;		  /* also of a HEAD */
 	bool was_shared;		  /* the shared object itself went out */
 };
@@ -30,6 +32,10 @@ struct fake_ask {
 	const char *if_match, *if_none_match, *if_range, *range;
 	const char *parameter; /* of the path, whatever its name */
 	const char *width;     /* ?w= */
+	/* Of a stream, which then is read by a thread of its own: called before its second half;
+	 * false: the client goes away. */
+	bool (*halfway)(void *arg);
+	void *halfway_arg;
 };
 
 void fake_exchange_init(struct fake_exchange *exchange);

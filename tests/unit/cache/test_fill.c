@@ -139,7 +139,7 @@ Test(fill, file)
 	expect_get("key", &plan, 200, "hit", "photo");
 	plan_wait_freed(&plan, 2);
 	cr_expect_eq(fake_live_shared(), 1u);
-	ct_cache_purge_key(cache, "key");
+	ct_cache_purge_tag(cache, "image");
 	cr_expect_eq(fake_live_shared(), 0u);
 	cache_stop();
 }
@@ -156,20 +156,6 @@ Test(fill, file_is_counted_with_its_list)
 						CT_CACHE_OVERHEAD_BYTES +
 						ct_cache_blocks_bytes(plan.size_bytes));
 	cr_expect_geq(ct_cache_blocks_bytes(plan.size_bytes), 6 * CT_DIGEST_BYTES);
-	plan_wait_freed(&plan, 1);
-	cache_stop();
-}
-
-Test(fill, file_of_other_bytes_than_its_digest_is_refused)
-{
-	struct fill_plan plan;
-	plan_init(&plan, "damaged");
-	plan.as_file = true;
-	plan.wrong_digest = true;
-	plan.is_verified = true; /* nobody is believed */
-	start(1);
-	cr_expect_eq(get("key", no_tags, &plan, NULL, NULL), 500);
-	cr_expect_eq(cache_figures().entries, 0u);
 	plan_wait_freed(&plan, 1);
 	cache_stop();
 }
@@ -242,12 +228,7 @@ static void purge_digest(void)
 	ct_cache_purge_tag(cache, "digest");
 }
 
-static void purge_key(void)
-{
-	ct_cache_purge_key(cache, "key");
-}
-
-static void (*const purges[])(void) = { purge_image, purge_digest, purge_key };
+static void (*const purges[])(void) = { purge_image, purge_digest };
 
 /* The old fill ends before the new one, or after it. */
 static void expect_doomed(void (*purge)(void), bool old_ends_last)
@@ -283,8 +264,8 @@ static void expect_doomed(void (*purge)(void), bool old_ends_last)
 
 Test(purge, in_mid_fill)
 {
-	for (int i = 0; i < 6; i++)
-		expect_doomed(purges[i % 3], i >= 3);
+	for (int i = 0; i < 4; i++)
+		expect_doomed(purges[i % 2], i >= 2);
 }
 
 Test(purge, leaves_other_fills_alone)
@@ -297,7 +278,6 @@ Test(purge, leaves_other_fills_alone)
 	ask(&asked, "key", tags, &plan);
 	ct_cache_purge_tag(cache, "imag");
 	ct_cache_purge_tag(cache, "key");
-	ct_cache_purge_key(cache, "image");
 	plan_open(&plan);
 	expect_answer(&asked, 200, "fwd=miss; stored", "photo");
 	expect_get("key", &plan, 200, "hit", "photo");

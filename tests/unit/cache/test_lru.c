@@ -134,16 +134,6 @@ static void get_number(int number)
 	plan_wait_freed(&plan, 1);
 }
 
-static void purge_key(int number)
-{
-	char key[16], tags[2][16];
-	int place = model_find(number);
-	name_of(number, key, tags);
-	ct_cache_purge_key(cache, key);
-	if (place >= 0)
-		model_remove_at(place);
-}
-
 static void purge_tag(const char *name, int modulus, int rest)
 {
 	char tag[16];
@@ -181,9 +171,6 @@ Test(lru, like_a_simple_model)
 		switch (rand_r(&seed) % 100) {
 		case 0: purge_tag("three", 3, number % 3); break;
 		case 1: purge_tag("seven", 7, number % 7); break;
-		case 2:
-		case 3:
-		case 4: purge_key(number); break;
 		default: get_number(number); break;
 		}
 		compare();
@@ -222,11 +209,9 @@ Test(lru, purge_of_nothing)
 	const char *const tags[CT_CACHE_TAG_MAX] = { "same", "same" };
 	plan_init(&plan, "x");
 	cache_start(&(struct ct_cache_options){ 0 }, 1, 8);
-	ct_cache_purge_key(cache, "none");
 	ct_cache_purge_tag(cache, "none");
 	cr_expect_eq(get("key", tags, &plan, NULL, NULL), 200);
 	ct_cache_purge_tag(cache, "sam");
-	ct_cache_purge_key(cache, "same");
 	ct_cache_purge_tag(cache, "key");
 	cr_expect_eq(get("key", tags, &plan, way, NULL), 200);
 	cr_expect_str_eq(way, "hit");
@@ -252,11 +237,8 @@ Test(lru, neighbours_in_a_bucket)
 	cr_expect_eq(cache_figures().entries, 800u);
 	for (unsigned i = 0; i < 800; i++) {
 		char name[16];
-		(void)snprintf(name, sizeof(name), i % 2 ? "key%u" : "tag%u", i);
-		if (i % 2 == 1)
-			ct_cache_purge_key(cache, name);
-		else
-			ct_cache_purge_tag(cache, name);
+		(void)snprintf(name, sizeof(name), "tag%u", i);
+		ct_cache_purge_tag(cache, name);
 		cr_assert_eq(cache_figures().entries, 799u - i, "%s", name);
 	}
 	cache_stop();
