@@ -45,6 +45,8 @@ struct work {
 	int replaced_count; /* a remake: rows before it */
 	struct ct_print_row replaced[CT_IMAGE_PRINTS_MAX];
 	bool unwanted; /* the prints: developing broke off, or the image is gone */
+	struct ct_image_row
+	    twin; /* ready, of the same bytes: its facts are ours; else id is empty */
 };
 
 CT_DEFINE_CLEANUP(reader_cleanup, struct ct_blob_reader *, ct_blob_reader_close)
@@ -209,6 +211,54 @@ static void fill_row(struct ct_image_row *row, const struct work *work)
 	copy_ornament(developed->exif, row->exif, sizeof(row->exif));
 }
 
+static void copy_twin(struct ct_image_row *row, const struct ct_image_row *twin)
+{
+	row->state = CT_IMAGE_READY;
+	row->width = twin->width;
+	row->height = twin->height;
+	row->frames = twin->frames;
+	row->orientation = twin->orientation;
+	memcpy(row->blurhash, twin->blurhash, sizeof(row->blurhash));
+	memcpy(row->exif, twin->exif, sizeof(row->exif));
+}
+
+/* Are all prints there that this server makes of such an image? */
+static int has_prints(struct ct_metadata_view *view, const struct ct_image_row *row, bool *ret_has)
+{
+	struct ct_plan plan;
+	struct ct_print_row print;
+	char operations[CT_PLAN_OPERATIONS_CHARS + 1];
+	*ret_has = false;
+	if (ct_plan_prints(row->width, row->height, ct_plan_widths, ct_plan_width_count, &plan) < 0)
+		return 0;
+	for (size_t i = 0; i < plan.count; i++) {
+		ct_plan_operations(plan.prints[i].width, operations);
+		int r = ct_print_get(view, &row->digest, operations, &print);
+		if (r < 0)
+			return r == CT_ERROR_NOT_FOUND ? 0 : r;
+	}
+	*ret_has = true;
+	return 0;
+}
+
+/*
+ * Facts and prints follow from the bytes. Nobody takes the prints away meanwhile, though the twin
+ * be deleted: our own image, pending as it is, keeps them.
+ */
+static int find_twin(struct ct_metadata_view *view, struct work *work)
+{
+	struct ct_image_row row;
+	bool has = false;
+	int r = ct_image_find_ready(view, &work->source, &row);
+	if (r == CT_ERROR_NOT_FOUND)
+		return 0;
+	if (r == 0)
+		r = has_prints(view, &row, &has);
+	if (r == 0 && has)
+		work->twin = row;
+	return r;
+}
+
 static int append_event(struct ct_metadata_view *view, const char *type,
     const struct ct_image_row *row, const char *job_id, int error)
 {
@@ -235,7 +285,10 @@ static int make_ready(struct ct_metadata_view *view, struct ct_job_outcome *outc
 	work->unwanted = r == CT_ERROR_NOT_FOUND;
 	if (r < 0)
 		return r;
-	fill_row(&row, work);
+	if (work->twin.id[0] != '\0')
+		copy_twin(&row, &work->twin);
+	else
+		fill_row(&row, work);
 	r = ct_image_update(view, &row);
 	if (r == 0)
 		r = put_prints(view, work);
@@ -292,6 +345,21 @@ static void report(const struct ct_job_row *job, int error, const char *message,
 	(void)snprintf(ret_outcome->detail, sizeof(ret_outcome->detail), "%s", message);
 }
 
+static int look_for_twin(struct work *work)
+{
+	struct ct_metadata *metadata = work->process->metadata;
+	struct ct_metadata_view *view;
+	int r = ct_metadata_borrow(metadata, &view);
+	if (r == 0) {
+		r = find_twin(view, work);
+		ct_metadata_give_back(metadata, view);
+	}
+	if (r < 0)
+		(void)snprintf(work->message, sizeof(work->message),
+		    "images of the same bytes could not be looked for");
+	return r;
+}
+
 static void run_work(const struct ct_job_row *job, struct work *work, const char *type,
     struct ct_job_outcome *ret_outcome)
 {
@@ -300,7 +368,9 @@ static void run_work(const struct ct_job_row *job, struct work *work, const char
 	ret_outcome->commit = make_ready;
 	if (!ct_process_is_decodable(type))
 		return;
-	int r = develop(work, type);
+	int r = look_for_twin(work);
+	if (r == 0 && work->twin.id[0] == '\0')
+		r = develop(work, type);
 	if (r < 0)
 		report(job, r, work->message, ret_outcome);
 }

@@ -3,6 +3,9 @@
  * has them developed, stores the prints, and makes the image ready in the transaction that ends
  * the job. Files that are no image we can decode become ready without prints.
  *
+ * A file whose bytes are those of a ready image is not decoded again: its facts are copied, its
+ * prints are shared.
+ *
  * A run may be repeated at any point: prints are named by their content.
  */
 #ifndef CT_IMAGING_PROCESS_H

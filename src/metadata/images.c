@@ -37,6 +37,9 @@ static const char list_of_blob_sql[] =
     "SELECT " COLUMNS " FROM image INDEXED BY image_of_blob" JOINED
     "WHERE image.digest = ? LIMIT ?";
 
+static const char find_ready_sql[] = "SELECT " COLUMNS " FROM image INDEXED BY image_of_blob" JOINED
+				     "WHERE image.digest = ? AND image.state = 1 LIMIT 1";
+
 const char *ct_image_state_name(enum ct_image_state state)
 {
 	static const char *const names[CT_IMAGE_STATE_COUNT] = {
@@ -151,4 +154,13 @@ int ct_image_list_of_blob(struct ct_metadata_view *view, const struct ct_digest 
 	ct_query_bind_digest(&query, digest);
 	ct_query_bind_number(&query, capacity);
 	return list(&query, ret_rows, capacity);
+}
+
+int ct_image_find_ready(
+    struct ct_metadata_view *view, const struct ct_digest *digest, struct ct_image_row *ret_row)
+{
+	ct_cleanup(ct_query_done) struct ct_query query = ct_query_begin(view, find_ready_sql);
+	ct_query_bind_digest(&query, digest);
+	int r = ct_query_one(&query);
+	return r < 0 ? r : read_row(&query, ret_row);
 }

@@ -34,6 +34,9 @@ int ct_image_delete(struct ct_metadata_view *view, const char *id);
 /* Newest first; after the row (before_at, before_id) when before_id is not empty; count. */
 int ct_image_list(struct ct_metadata_view *view, enum ct_image_state state, int64_t before_at,
     const char *before_id, struct ct_image_row *ret_rows, int capacity);
+/* One of the blob's ready images. */
+int ct_image_find_ready(
+    struct ct_metadata_view *view, const struct ct_digest *digest, struct ct_image_row *ret_row);
 /* Images of a blob, up to `capacity`; count. */
 int ct_image_list_of_blob(struct ct_metadata_view *view, const struct ct_digest *digest,
     struct ct_image_row *ret_rows, int capacity);

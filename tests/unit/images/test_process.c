@@ -10,6 +10,7 @@
 #include "calotype/blob_open.h"
 #include "calotype/blob_upkeep.h"
 #include "calotype/error.h"
+#include "images/images.h"
 #include "imaging/pool.h"
 #include "imaging/process.h"
 #include "metadata/images.h"
@@ -408,15 +409,143 @@ Test(process_on_disk, remake_tells_why_it_failed)
 	expect_prints(&digest);
 }
 
-Test(process, same_photo_twice_shares_its_prints)
+static void expect_same_facts(int number)
+{
+	struct ct_image_row image;
+	cr_assert_eq(find_image(number, &image), 0);
+	cr_expect_eq(image.state, CT_IMAGE_READY);
+	cr_expect_eq(image.width, 4000);
+	cr_expect_eq(image.height, 3000);
+	cr_expect_eq(image.frames, 1);
+	cr_expect_eq(image.orientation, 6);
+	cr_expect_str_eq(image.blurhash, "LKO2");
+	cr_expect_str_eq(image.exif, "{\"iso\":100}");
+}
+
+Test(process, same_photo_twice_is_developed_once)
 {
 	struct ct_print_row prints[3];
 	const struct ct_digest digest = make_ready_photo(prints);
 	(void)insert_photo(2);
 	struct ct_job_row row = run_job(2, CT_JOB_SUCCEEDED);
+	cr_expect_not_null(strstr(row.response, "\"state\":\"ready\""));
+	cr_expect_not_null(strstr(row.response, "/i/00000000000000000000000000000002?w=1280"));
 	ct_job_row_done(&row);
 	expect_prints(&digest);
+	expect_same_facts(2);
 	cr_expect_eq(count_print_files(0), 3);
+	cr_expect_eq(count_events("image.ready", 2), 1);
+	cr_expect_eq(pool.calls, 1);
+}
+
+static int delete_print(struct ct_metadata_view *view, void *arg)
+{
+	struct ct_print_row rows[3];
+	int r = ct_image_delete(view, "00000000000000000000000000000001");
+	if (r == 0)
+		r = ct_print_delete_orphans(view, arg, rows, 3);
+	for (int i = 0; i < 2 && r > 0; i++)
+		r = ct_print_put(view, &rows[i]) < 0 ? -1 : r;
+	return r;
+}
+
+/* As after an update of the server that makes other prints. */
+Test(process, twin_that_lacks_a_print_is_no_help)
+{
+	struct ct_print_row prints[3];
+	struct ct_digest digest = make_ready_photo(prints);
+	write_database(delete_print, &digest);
+	insert_image(1, &digest, "image/jpeg", CT_IMAGE_READY, 1);
+	(void)insert_photo(2);
+	struct ct_job_row row = run_job(2, CT_JOB_SUCCEEDED);
+	ct_job_row_done(&row);
+	expect_prints(&digest);
+	cr_expect_eq(pool.calls, 2);
+}
+
+Test(process, failed_twin_is_no_help)
+{
+	pool.error = CT_ERROR_UNDECODABLE_IMAGE;
+	(void)insert_photo(1);
+	struct ct_job_row row = run_job(1, CT_JOB_FAILED);
+	ct_job_row_done(&row);
+	pool.error = 0;
+	(void)insert_photo(2);
+	row = run_job(2, CT_JOB_SUCCEEDED);
+	ct_job_row_done(&row);
+	cr_expect_eq(pool.calls, 2);
+}
+
+struct copy {
+	struct ct_job_row row;
+	struct ct_job_outcome outcome;
+};
+
+static int commit_copy(struct ct_metadata_view *view, void *arg)
+{
+	struct copy *copy = arg;
+	return copy->outcome.commit(view, &copy->outcome);
+}
+
+static void delete_first(void)
+{
+	struct ct_images *images = NULL;
+	const struct ct_images_options options = { .metadata = fixture.metadata, .store = store };
+	cr_assert_eq(ct_images_new(&options, &images), 0);
+	cr_assert_eq(ct_images_delete(images, "00000000000000000000000000000001"), 0);
+	ct_images_free(images);
+}
+
+/* The twin goes between the look at it and the commit: its facts and prints are ours by then. */
+Test(process, twin_that_is_deleted_meanwhile_leaves_its_prints)
+{
+	struct ct_print_row prints[3];
+	const struct ct_digest digest = make_ready_photo(prints);
+	(void)insert_photo(2);
+	struct copy copy = { .row = make_job(2, CT_PROCESS_IMAGE) };
+	(void)id_of(2, copy.row.image_id);
+	const struct ct_job_kind kind = ct_process_kind(process);
+	kind.run(&copy.row, &copy.outcome, kind.context);
+	cr_expect_eq(pool.calls, 1);
+	delete_first();
+	write_database(commit_copy, &copy);
+	copy.outcome.release(copy.outcome.arg);
+	ct_json_free(copy.outcome.response);
+	expect_same_facts(2);
+	expect_prints(&digest);
+}
+
+/* The twin goes before the look: nothing is known any more. */
+Test(process, twin_that_was_deleted_before_is_no_help)
+{
+	struct ct_print_row prints[3];
+	const struct ct_digest digest = make_ready_photo(prints);
+	(void)insert_photo(2);
+	delete_first();
+	struct ct_job_row row = run_job(2, CT_JOB_SUCCEEDED);
+	ct_job_row_done(&row);
+	expect_same_facts(2);
+	expect_prints(&digest);
+	cr_expect_eq(pool.calls, 2);
+}
+
+/* Both are deleted: the copy's job is canceled, the last one has taken the prints along. */
+Test(process, copy_that_is_deleted_leaves_no_prints)
+{
+	struct ct_print_row prints[3];
+	const struct ct_digest digest = make_ready_photo(prints);
+	(void)insert_photo(2);
+	struct copy copy = { .row = make_job(2, CT_PROCESS_IMAGE) };
+	(void)id_of(2, copy.row.image_id);
+	const struct ct_job_kind kind = ct_process_kind(process);
+	kind.run(&copy.row, &copy.outcome, kind.context);
+	int second = 2;
+	write_database(run_delete, &second);
+	delete_first();
+	cr_expect_eq(ct_metadata_write(fixture.metadata, commit_copy, &copy), CT_ERROR_NOT_FOUND);
+	copy.outcome.release(copy.outcome.arg);
+	cr_expect_eq(list_prints(&digest, prints, 3), 0);
+	cr_expect_eq(count_print_files(0), 0);
 }
 
 Test(process, prints_that_do_not_all_fit_leave_nothing)
