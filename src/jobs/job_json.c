@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-static bool is_done(enum ct_job_state state)
+bool ct_job_is_ended(enum ct_job_state state)
 {
 	return state != CT_JOB_QUEUED && state != CT_JOB_RUNNING;
 }
@@ -17,7 +17,7 @@ static void set_id(struct ct_json *json, const char *key, const char *id)
 struct ct_json *ct_job_to_json(const struct ct_job_row *row)
 {
 	struct ct_json *json = ct_json_object();
-	bool done = is_done(row->state);
+	bool done = ct_job_is_ended(row->state);
 	ct_json_set_text(json, "id", row->id);
 	ct_json_set_text(json, "kind", row->kind);
 	ct_json_set_text(json, "state", ct_job_state_name(row->state));

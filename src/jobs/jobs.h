@@ -88,6 +88,7 @@ void ct_jobs_set_progress(struct ct_jobs *jobs, const struct ct_job_row *job, do
 /* GET /jobs, GET /jobs/{id}. Once; `jobs` outlives the server. */
 int ct_jobs_add_routes(struct ct_jobs *jobs, struct ct_http_server *server);
 
+bool ct_job_is_ended(enum ct_job_state state);
 /* The job as decisions has it; NULL when out of memory. */
 struct ct_json *ct_job_to_json(const struct ct_job_row *row);
 

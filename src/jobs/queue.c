@@ -107,8 +107,8 @@ int ct_jobs_claim(struct ct_jobs *jobs, struct ct_job_row *ret_row, int64_t *ret
 		return 0;
 	}
 	if (r >= 0) {
-		ct_log(CT_LOG_ERROR, "job.refused", CT_LOG_TEXT("id", claim.row.id),
-		    CT_LOG_TEXT("kind", claim.row.kind),
+		ct_log(CT_LOG_ERROR, "job.refused", CT_LOG_TEXT("request", claim.row.request_id),
+		    CT_LOG_TEXT("id", claim.row.id), CT_LOG_TEXT("kind", claim.row.kind),
 		    CT_LOG_TEXT("state", ct_job_state_name(claim.state)),
 		    CT_LOG_TEXT("detail", claim.detail));
 		r = -EAGAIN;
@@ -200,8 +200,8 @@ static void log_ending(const struct ending *ending)
 {
 	const struct ct_job_row *row = ending->row;
 	ct_log(CT_LOG_INFO, ending->state == CT_JOB_QUEUED ? "job.requeued" : "job.ended",
-	    CT_LOG_TEXT("id", row->id), CT_LOG_TEXT("kind", row->kind),
-	    CT_LOG_TEXT("image", row->image_id),
+	    CT_LOG_TEXT("request", row->request_id), CT_LOG_TEXT("id", row->id),
+	    CT_LOG_TEXT("kind", row->kind), CT_LOG_TEXT("image", row->image_id),
 	    CT_LOG_TEXT("state", ct_job_state_name(ending->state)),
 	    CT_LOG_NUMBER("attempt", row->attempts), CT_LOG_CODE(ending->outcome->error),
 	    CT_LOG_TEXT("detail", ending->outcome->detail));

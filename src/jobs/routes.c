@@ -46,7 +46,7 @@ static struct ct_http_response *make_response(
 	struct ct_http_response *response = ct_http_response_new(known ? 304 : 200);
 	ct_http_response_header(response, "ETag", etag);
 	ct_http_response_header(response, "Cache-Control", "private, no-cache");
-	if (row->state == CT_JOB_QUEUED || row->state == CT_JOB_RUNNING)
+	if (!ct_job_is_ended(row->state))
 		ct_http_response_header(response, "Retry-After", "1");
 	ct_http_response_json(response, ct_job_to_json(row)); /* a 304 tells its length only */
 	return response;

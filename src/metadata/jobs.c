@@ -10,14 +10,16 @@ static_assert(
 
 #define TOMBSTONE_MS (30 * 24 * 3600 * INT64_C(1000))
 
-#define COLUMNS                                                                             \
-	"id, kind, state, progress, attempts, max_attempts, version, upload_id, image_id, " \
-	"response, error, run_at, created_at, started_at, finished_at, owner, lease_until, token"
+#define COLUMNS                                                                              \
+	"id, kind, state, progress, attempts, max_attempts, version, upload_id, image_id, "  \
+	"response, error, run_at, created_at, started_at, finished_at, owner, lease_until, " \
+	"token, "                                                                            \
+	"request_id"
 
 #define PAGE "(created_at, id) < (?, ?) ORDER BY created_at DESC, id DESC LIMIT ?"
 
 static const char insert_sql[] = "INSERT INTO job (" COLUMNS ") "
-				 "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+				 "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 static const char get_sql[] = "SELECT " COLUMNS " FROM job WHERE id = ?";
 static const char get_tombstone_sql[] = "SELECT finished_at FROM job_tombstone WHERE id = ?";
 static const char list_sql[] = "SELECT " COLUMNS " FROM job INDEXED BY job_by_time WHERE " PAGE;
@@ -52,9 +54,12 @@ static const char release_sql[] =
     "UPDATE job SET state = 0, run_at = ?1, progress = 0.0, owner = '', lease_until = 0, "
     "version = version + 1 WHERE rowid IN (SELECT rowid FROM job INDEXED BY job_by_state "
     "WHERE state = 1 AND (owner = ?2 OR lease_until < ?1))";
-static const char forget_image_sql[] = "UPDATE job SET response = json_object('image', "
-				       "json_object('id', image_id, 'state', 'deleted')), "
-				       "version = version + 1 WHERE id = ? AND state = 2";
+/* The detail of an error may speak of the image; its title does not. */
+static const char forget_image_sql[] =
+    "UPDATE job SET response = iif(state = 2, "
+    "json_object('image', json_object('id', image_id, 'state', 'deleted')), response), "
+    "error = iif(state = 3, json_set(error, '$.detail', json_extract(error, '$.title')), error), "
+    "version = version + 1 WHERE id = ? AND state IN (2, 3)";
 static const char purge_sql[] =
     "DELETE FROM job WHERE rowid IN (SELECT rowid FROM job INDEXED BY job_ended "
     "WHERE state >= 2 AND finished_at < ? ORDER BY finished_at LIMIT ?)";
@@ -104,6 +109,7 @@ static int read_row(struct ct_query *query, struct ct_job_row *ret_row)
 	ct_query_text(query, row.owner, sizeof(row.owner));
 	row.lease_until = ct_query_number(query);
 	row.token = ct_query_number(query);
+	ct_query_text(query, row.request_id, sizeof(row.request_id));
 	int r = ct_query_end(query);
 	if (r < 0)
 		return r;
@@ -134,6 +140,7 @@ int ct_job_insert(struct ct_metadata_view *view, const struct ct_job_row *row)
 	ct_query_bind_text(&query, row->owner);
 	ct_query_bind_number(&query, row->lease_until);
 	ct_query_bind_number(&query, row->token);
+	ct_query_bind_text(&query, row->request_id);
 	int r = ct_query_run(&query);
 	return r < 0 ? r : 0;
 }

@@ -32,7 +32,8 @@ struct ct_job_row {
 	int64_t started_at; /* of the last attempt */
 	char owner[CT_NODE_MAX + 1];
 	int64_t lease_until;
-	int64_t token; /* fencing: rises with each claim */
+	int64_t token;				/* fencing: rises with each claim */
+	char request_id[CT_REQUEST_ID_MAX + 1]; /* of the request that made it, for the log */
 };
 
 void ct_job_row_done(struct ct_job_row *row);
@@ -68,7 +69,8 @@ int ct_job_postpone(struct ct_metadata_view *view, const char *id, int64_t token
     const char *error);
 /*
  * Its image was deleted: what a succeeded job tells of it becomes {"image": {"id", "state":
- * "deleted"}}. Nothing happens when there is no such job, or another state.
+ * "deleted"}}, of a failed one's error the detail goes. Nothing happens when there is no such job,
+ * or another state.
  */
 int ct_job_forget_image(struct ct_metadata_view *view, const char *id);
 /*

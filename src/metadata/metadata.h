@@ -83,5 +83,6 @@ void ct_metadata_health(const struct ct_metadata *metadata, struct ct_metadata_h
 #define CT_OPERATIONS_MAX 127
 #define CT_NODE_MAX 63
 #define CT_MESSAGE_MAX 511
+#define CT_REQUEST_ID_MAX 63
 
 #endif

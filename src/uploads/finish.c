@@ -47,6 +47,7 @@ void ct_session_job(const struct ct_session *session, struct ct_job_row *ret_row
 	memcpy(ret_row->id, row->job_id, sizeof(ret_row->id));
 	memcpy(ret_row->upload_id, row->id, sizeof(ret_row->upload_id));
 	memcpy(ret_row->image_id, row->image_id, sizeof(ret_row->image_id));
+	memcpy(ret_row->request_id, session->request_id, sizeof(ret_row->request_id));
 }
 
 /* ---- the transaction ---- */

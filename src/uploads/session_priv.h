@@ -9,7 +9,6 @@
 #include "metadata/uploads.h"
 
 #define CT_SESSION_MAGIC 0x5e551017u
-#define CT_REQUEST_ID_MAX 63
 #define CT_SESSION_LEASE_MS 60000
 
 struct ct_session {

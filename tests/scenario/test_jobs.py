@@ -91,6 +91,21 @@ class Jobs(unittest.TestCase):
     def test_more_than_50_megapixels(self):
         self.fail_with("60mp.png", "too_many_pixels", "x.png")
 
+    def test_image_of_a_failed_job_deleted(self):
+        job = self.fail_with("60mp.png", "too_many_pixels", "x.png")
+        self.assertEqual(self.server.request("DELETE", f'/images/{job["image"]}').status, 204)
+        after = self.server.get(f'/jobs/{job["id"]}').json()
+        self.assertEqual((after["state"], after["error"]["code"]), ("failed", "too_many_pixels"))
+        self.assertEqual(after["error"]["detail"], after["error"]["title"])
+
+    def test_log_names_the_request(self):
+        answer = self.server.request("PUT", "/images/x.jpg", body=image("small.jpg"),
+                                     headers={"X-Request-Id": "made-by-me-1"})
+        job = self.server.wait_job(answer["Location"])
+        line = next(line for line in self.server.log_text().splitlines()
+                    if "job.ended" in line and job["id"] in line)
+        self.assertIn("request=made-by-me-1", line)
+
     def test_worker_killed(self):
         """The kill of a worker costs that job an attempt and nothing else."""
         answers = [self.server.request("PUT", "/images/x.jpg", body=image("photo.jpg") + bytes([i]))
@@ -107,6 +122,26 @@ class Jobs(unittest.TestCase):
             if job["state"] != "succeeded":
                 self.assertEqual(job["error"]["code"], "worker_crashed")
         self.assertEqual(self.server.upload(image("small.jpg"))["state"], "ready")
+
+
+class Duplicate(unittest.TestCase):
+    def test_is_not_developed_again(self):
+        """The second upload of the same bytes needs no worker, and outlives the first image."""
+        with Server() as server:
+            first = server.upload(image("photo.jpg"), "first.jpg")
+            server.stop()
+            server.flags = ("--worker-path", "/bin/false")
+            server.start()
+            second = server.upload(image("photo.jpg"), "second.jpg")
+            for name in ("width", "height", "orientation", "blurhash", "exif", "sha256"):
+                self.assertEqual(second[name], first[name], name)
+            self.assertEqual([p["w"] for p in second["prints"]], [320, 640, 1280])
+            self.assertEqual(second["filename"], "second.jpg")
+            self.assertEqual(server.request("DELETE", f'/images/{first["id"]}').status, 204)
+            self.assertEqual(server.get(f'/i/{second["id"]}?w=640').status, 200)
+            self.assertEqual(server.request("DELETE", f'/images/{second["id"]}').status, 204)
+            prints = [path for path in (server.data / "prints").rglob("*") if path.is_file()]
+            self.assertEqual(prints, [])
 
 
 class Retention(unittest.TestCase):

@@ -95,7 +95,8 @@ CREATE TABLE job (
 	finished_at INTEGER NOT NULL,
 	owner TEXT NOT NULL,
 	lease_until INTEGER NOT NULL,
-	token INTEGER NOT NULL
+	token INTEGER NOT NULL,
+	request_id TEXT NOT NULL
 ) STRICT;
 CREATE INDEX job_queued ON job (run_at) WHERE state = 0;
 CREATE INDEX job_ended ON job (finished_at) WHERE state >= 2;

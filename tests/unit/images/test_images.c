@@ -331,3 +331,62 @@ Test(images, delete_of_what_is_no_id)
 	fake_answer_done(&answer);
 	stop();
 }
+
+static void insert_ended_job(enum ct_job_state state, const char *response, const char *error)
+{
+	struct ct_job_row row = make_job(1, "process_image");
+	(void)id_of(1, row.image_id);
+	row.state = state;
+	row.response = response != NULL ? strdup(response) : NULL;
+	row.error = error != NULL ? strdup(error) : NULL;
+	insert_job(&row);
+	ct_job_row_done(&row);
+}
+
+/* Its job told all about the image. */
+Test(images, job_of_a_deleted_image_tells_no_more_than_that)
+{
+	const struct ct_digest digest = put_bytes(CT_BLOB_ORIGINAL, "photo");
+	start(NULL);
+	insert_image(1, &digest, "image/jpeg", CT_IMAGE_READY, 1);
+	insert_ended_job(CT_JOB_SUCCEEDED, "{\"image\":{\"sha256\":\"secret\"}}", NULL);
+	cr_expect_eq(status_of("DELETE", 1), 204);
+	struct ct_job_row row = get_job(1);
+	cr_expect_str_eq(row.response, "{\"image\":{\"id\":\"" ID_1 "\",\"state\":\"deleted\"}}");
+	cr_expect_eq(row.version, 2, "a new ETag");
+	cr_expect_eq(row.state, CT_JOB_SUCCEEDED);
+	ct_job_row_done(&row);
+	stop();
+}
+
+Test(images, failed_job_of_a_deleted_image_keeps_its_code)
+{
+	const struct ct_digest digest = put_bytes(CT_BLOB_ORIGINAL, "photo");
+	start(NULL);
+	insert_image(1, &digest, "image/jpeg", CT_IMAGE_FAILED, 1);
+	insert_ended_job(CT_JOB_FAILED, NULL,
+	    "{\"code\":\"too_many_pixels\",\"title\":\"title\",\"detail\":\"secret\"}");
+	cr_expect_eq(status_of("DELETE", 1), 204);
+	struct ct_job_row row = get_job(1);
+	cr_expect_null(row.response);
+	cr_expect_not_null(strstr(row.error, "\"code\":\"too_many_pixels\""));
+	cr_expect_null(strstr(row.error, "secret"));
+	cr_expect_eq(row.version, 2);
+	ct_job_row_done(&row);
+	stop();
+}
+
+/* It finds out when it ends, and is canceled then. */
+Test(images, running_job_of_a_deleted_image_is_left_alone)
+{
+	const struct ct_digest digest = put_bytes(CT_BLOB_ORIGINAL, "photo");
+	start(NULL);
+	insert_image(1, &digest, "image/jpeg", CT_IMAGE_PENDING, 1);
+	insert_ended_job(CT_JOB_RUNNING, NULL, NULL);
+	cr_expect_eq(status_of("DELETE", 1), 204);
+	struct ct_job_row row = get_job(1);
+	cr_expect_eq(row.state, CT_JOB_RUNNING);
+	cr_expect_eq(row.version, 1);
+	ct_job_row_done(&row);
+	stop();
+}

@@ -51,12 +51,14 @@ RowsTest(metadata_jobs, insert_and_get_keep_every_field)
 		.owner = "node",
 		.lease_until = 8,
 		.token = 9,
+		.request_id = "request-1",
 	};
 	struct ct_job_row got = { 0 };
 	cr_assert_eq(ct_job_insert(fixture.view, &row), 0);
 	cr_assert_eq(ct_job_get(fixture.view, row.id, &got), 0);
 	cr_expect_str_eq(got.id, row.id);
 	cr_expect_str_eq(got.kind, row.kind);
+	cr_expect_str_eq(got.request_id, row.request_id);
 	cr_expect_eq(got.state, row.state);
 	cr_expect_eq(got.progress, row.progress);
 	cr_expect_eq(got.attempts, 1);
