@@ -281,6 +281,16 @@ static void make_tiny(const char *path, int side)
 	save(make_scene(side, side, 3, 2), path, "");
 }
 
+/* Small, so that thousands of mutants are quick, but with everything that a file may hold. */
+static void make_seed(const char *path, int kind)
+{
+	static const char *const options[] = { "", "[interlace]", "[lossless]",
+		"[tile,compression=deflate,tile-width=64,tile-height=64]" };
+	VipsImage *image = make_scene(100, 80, 3, 2);
+	tell(image, 6);
+	save(image, path, options[kind]);
+}
+
 static void make_tall(const char *path, int height)
 {
 	save(make_scene(40, height, 3, 0), path, "");
@@ -444,6 +454,17 @@ static const struct picture pictures[] = {
 	{ "interlaced.png", make_interlaced, 1000, "1000x1000, Adam7" },
 	{ "interlaced-5000.png", make_interlaced, 5000, "5000x5000, Adam7" },
 	{ "many.gif", make_many, 20, "400x300, 20 frames" },
+	{ "seed.jpg", make_seed, 0, "100x80, for mutants" },
+	{ "seed-progressive.jpg", make_seed, 1, "the same" },
+	{ "seed.png", make_seed, 0, "the same" },
+	{ "seed-interlaced.png", make_seed, 1, "the same" },
+	{ "seed.webp", make_seed, 0, "the same" },
+	{ "seed-lossless.webp", make_seed, 2, "the same" },
+	{ "seed.gif", make_seed, 0, "the same" },
+	{ "seed.heic", make_seed, 0, "the same" },
+	{ "seed.avif", make_seed, 0, "the same" },
+	{ "seed.tif", make_seed, 0, "the same" },
+	{ "seed-tiles.tif", make_seed, 3, "the same" },
 	{ "orientation-1.jpg", make_turned, 1, "400x300 when upright; quarters red, green," },
 	{ "orientation-2.jpg", make_turned, 2, "  blue, white in reading order" },
 	{ "orientation-3.jpg", make_turned, 3, "  the same" },

@@ -5,9 +5,9 @@
  * standard error is a terminal.
  *
  * Two refusals are wanted for what follows from them: without sched_getaffinity() the decoders
- * that start as many threads as there are processors start two, so that the memory an image takes
- * is the same on every machine; clone3(), whose flags lie in memory that a filter cannot see, is
- * said not to exist, and then glibc uses clone().
+ * that start as many threads as there are processors start one or two, so that the memory that an
+ * image takes is the same on every machine; clone3(), whose flags lie in memory that a filter
+ * cannot see, is said not to exist, and then glibc uses clone().
  */
 #include "imaging/worker/confine.h"
 
@@ -64,15 +64,12 @@ static int allow_with_conditions(scmp_filter_ctx filter)
 	if (r == 0)
 		r = seccomp_rule_add(
 		    filter, yes, SCMP_SYS(mprotect), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-	/* abort(); the name of a thread; the last words. */
+	/* abort(); the name of a thread. */
 	if (r == 0)
 		r = seccomp_rule_add(filter, yes, SCMP_SYS(tgkill), 1, SCMP_A0(SCMP_CMP_EQ, self));
 	if (r == 0)
 		r = seccomp_rule_add(
 		    filter, yes, SCMP_SYS(prctl), 1, SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME));
-	if (r == 0)
-		r = seccomp_rule_add(
-		    filter, yes, SCMP_SYS(write), 1, SCMP_A0(SCMP_CMP_EQ, STDERR_FILENO));
 	return r;
 }
 

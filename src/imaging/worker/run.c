@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define EXIT_START 2
+#define EXIT_REQUEST 3
 #define MALLOC_ARENAS 2
 
 struct work {
@@ -123,6 +124,9 @@ static int start(struct ct_worker_reply *ret_ready)
 	ct_confine_before_codecs(&ret_ready->layers);
 	if (hello.without_codecs == 0 && ct_decode_warm_up() != 0)
 		return complain_of_codecs();
+	/* What libraries say about hostile bytes is nothing for the server's log. */
+	if (dup2(STDOUT_FILENO, STDERR_FILENO) < 0)
+		return complain("start", strerror(errno));
 	ct_confine_after_codecs(&ret_ready->layers);
 	return 0;
 }
@@ -140,7 +144,5 @@ int ct_worker_run(ct_worker_handle_fn handle)
 		if (reply(&answer) < 0)
 			return 0; /* nobody is there any more */
 	}
-	if (r < 0)
-		(void)complain("request", strerror(-r));
-	return r < 0 ? EXIT_START : 0;
+	return r < 0 ? EXIT_REQUEST : 0;
 }
