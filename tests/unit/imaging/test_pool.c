@@ -276,6 +276,24 @@ Test(pool, sandbox_holds)
 	cr_assert_not_null(strstr(message, "did not start"), "%s", message);
 }
 
+Test(pool, weak_worker_gets_no_image)
+{
+	struct ct_imaging_options options = { .worker_path = getenv("CALOTYPE_TEST_WEAK_WORKER") };
+	struct ct_imaging_pool *pool = pool_of(options);
+	struct ct_developed developed;
+	char message[CT_IMAGING_MESSAGE_BYTES];
+	cr_assert_eq(develop(pool, "small.jpg", "image/jpeg", &developed, message),
+	    CT_ERROR_WORKER_UNAVAILABLE);
+	cr_assert_not_null(strstr(message, "does not hold here: seccomp"), "%s", message);
+	ct_imaging_pool_free(pool);
+	options.any_sandbox = true;
+	pool = pool_of(options);
+	cr_assert_eq(
+	    develop(pool, "small.jpg", "image/jpeg", &developed, message), CT_ERROR_WORKER_CRASHED);
+	cr_assert_not_null(strstr(message, "status 3"), "it got the image: %s", message);
+	ct_imaging_pool_free(pool);
+}
+
 Test(pool, killed_while_idle_costs_nothing)
 {
 	struct ct_imaging_pool *pool = pool_of((struct ct_imaging_options){ .max_workers = 1 });
