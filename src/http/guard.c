@@ -8,6 +8,12 @@
  * RFC 9112 puts between them. Whatever was skipped, folded, cut or moved leaves a gap, and the
  * sum of gaps can't be balanced, since each is looked at alone. What remains is a plain check of
  * the pieces themselves.
+ *
+ * Three things can't be seen, since it writes NUL over colons and the ends of lines: NUL bytes
+ * where a line ends, which with a bare LF leave the same bytes behind as CRLF; a line of a colon
+ * and a bare LF, which ends the head for it, the same as an empty line; and lines before a request
+ * that are empty or begin with NUL are skipped. No proxy may pass any of these on (RFC 9110
+ * section 5.5, RFC 9112 section 5.1).
  */
 #include "http/guard_priv.h"
 #include "base/assert.h"
