@@ -13,6 +13,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "scenario"))
 import harness  # noqa: E402
+import versus  # noqa: E402
 
 
 def resident_mib(pid):
@@ -81,16 +82,37 @@ def first_answer(rounds, count):
     row(f"start to first answer with {count:,} images", took, "s", "at most 1")
 
 
+def noise():
+    """How much longer the slowest of ten equal pieces of work took than the quickest."""
+    took = []
+    for _ in range(10):
+        begun = time.perf_counter()
+        sum(range(2_000_000))
+        took.append(time.perf_counter() - begun)
+    return max(took) / min(took)
+
+
+PARTS = {
+    "memory": lambda options: memory(options.rounds),
+    "start": lambda options: first_answer(options.rounds, options.images),
+    "get": lambda options: versus.gets(options.rounds, 3),
+    "put": lambda options: versus.puts(options.rounds),
+    "photo": lambda options: versus.photos(options.rounds, 5),
+}
+
+
 def main():
     parser = argparse.ArgumentParser(prog="tools/bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("parts", nargs="*", metavar="PART", choices=[[], *PARTS],
+                        help=f"{', '.join(PARTS)} [all]")
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--images", type=int, default=1_000_000)
     options = parser.parse_args()
-    load = os.getloadavg()[0]
-    print(f"{platform.system()} {platform.release()}, {os.cpu_count()} cores, load {load:.1f}, "
-          f"{options.rounds} rounds; median [least to most]")
-    memory(options.rounds)
-    first_answer(options.rounds, options.images)
+    print(f"{platform.system()} {platform.release()}, {os.cpu_count()} cores, load "
+          f"{os.getloadavg()[0]:.1f}, equal work differs by {noise():.2f}, {options.rounds} rounds; "
+          "median [least to most]")
+    for part in options.parts or PARTS:
+        PARTS[part](options)
     return 0
 
 

@@ -25,7 +25,7 @@ HOMES = {
     r"magic\.h": r"src/uploads/sniff\.c",
     r"sqlite3\.h": r"src/metadata/[^/]+(\.c|_priv\.h)",
     r"libpq-fe\.h": r"src/metadata/[^/]+\.c",
-    r"openssl/.*": r"src/base/[^/]+\.c",
+    r"openssl/.*": r"(src/base/[^/]+|tests/bench/bare-receiver)\.c",
     r"jansson\.h": r"src/base/json\.c",
     r"ini\.h": r"src/config/[^/]+\.c",
     r"vips/.*": r"(src/imaging/worker/[^/]+(\.c|_priv\.h|\.h)|tests/data/[^/]+\.c)",
