@@ -4,7 +4,6 @@
 #ifndef CT_BASE_CLOCK_H
 #define CT_BASE_CLOCK_H
 
-#include "base/slice.h"
 #include <stdint.h>
 
 #define CT_TIME_RFC3339_CHARS 24 /* 2026-11-24T06:54:19.123Z */
@@ -20,6 +19,5 @@ void ct_clock_shift_wall_ms(int64_t shift_ms);
 void ct_time_format_rfc3339(int64_t wall_ms, char ret_text[CT_TIME_RFC3339_CHARS + 1]);
 /* IMF-fixdate, RFC 9110 section 5.6.7. */
 void ct_time_format_http(int64_t wall_ms, char ret_text[CT_TIME_HTTP_CHARS + 1]);
-int ct_time_parse_http(struct ct_slice text, int64_t *ret_wall_ms); /* IMF-fixdate only */
 
 #endif
