@@ -38,7 +38,8 @@ class Crowd(threading.Thread):
             client.sendall(b"GET /livez HTTP/1.1\r\nHost: h\r\n\r\n")
             self.idle.append(client)
         for client in self.idle:
-            assert b" 200 " in client.recv(4096)
+            answer = client.recv(4096)
+            assert b" 200 " in answer, answer
         self.drippers = [self.open(i) for i in range(DRIPPERS)]
         self.start()
 
