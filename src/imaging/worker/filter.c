@@ -66,10 +66,11 @@ static int allow_with_conditions(scmp_filter_ctx filter)
 		    filter, yes, SCMP_SYS(mprotect), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
 	/* abort(); the name of a thread. */
 	if (r == 0)
-		r = seccomp_rule_add(filter, yes, SCMP_SYS(tgkill), 1, SCMP_A0(SCMP_CMP_EQ, self));
+		r = seccomp_rule_add(
+		    filter, yes, SCMP_SYS(tgkill), 1, SCMP_A0(SCMP_CMP_EQ, self, 0));
 	if (r == 0)
 		r = seccomp_rule_add(
-		    filter, yes, SCMP_SYS(prctl), 1, SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME));
+		    filter, yes, SCMP_SYS(prctl), 1, SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME, 0));
 	return r;
 }
 
