@@ -11,9 +11,9 @@
  *
  * Three things can't be seen, since it writes NUL over colons and the ends of lines: NUL bytes
  * where a line ends, which with a bare LF leave the same bytes behind as CRLF; a line of a colon
- * and a bare LF, which ends the head for it, the same as an empty line; and lines before a request
- * that are empty or begin with NUL are skipped. No proxy may pass any of these on (RFC 9110
- * section 5.5, RFC 9112 section 5.1).
+ * alone, which ends the head for it, where a bare LF before or after makes up for the colon's byte;
+ * and lines before a request that are empty or begin with NUL are skipped. No proxy may pass any of
+ * these on (RFC 9110 section 5.5, RFC 9112 section 5.1).
  */
 #include "http/guard_priv.h"
 #include "base/assert.h"

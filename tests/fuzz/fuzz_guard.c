@@ -212,9 +212,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memset(&trial, 0, sizeof(trial));
 	memcpy(trial.bytes, data, size);
 	trial.length = size;
+	/* A line of a colon ends the head, where a bare LF makes up for the colon. */
 	for (size_t i = 1; i + 1 < size; i++) {
 		if (memcmp(trial.bytes + i - 1, "\n:\n", 3) == 0)
 			trial.bytes[i] = '\r';
+		if (i + 2 < size && trial.bytes[i - 1] != '\r' &&
+		    memcmp(trial.bytes + i, "\n:\r", 3) == 0)
+			memcpy(trial.bytes + i, "\r\n\r", 3);
 	}
 	FUZZ_CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0, "socketpair");
 	FUZZ_CHECK(write(pair[1], data, size) == (ssize_t)size, "write");
