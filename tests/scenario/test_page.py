@@ -12,6 +12,7 @@ import pathlib
 import re
 import shutil
 import socket
+import struct
 import subprocess
 import tempfile
 import threading
@@ -70,7 +71,8 @@ class Link:
     """A TCP relay before a server: at most `rate` bytes a second go up (None: all), counted."""
 
     def __init__(self, port):
-        self.target, self.rate, self.sent_up, self.ends = port, None, 0, []
+        self.target, self.rate, self.sent_up, self.is_down = port, None, 0, False
+        self.ends = []
         self.listener = socket.create_server(("127.0.0.1", 0))
         # Like a real network, it holds little: else megabytes are gone before they are on their way.
         self.listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1400)
@@ -84,14 +86,26 @@ class Link:
                 client = self.listener.accept()[0]
             except OSError:
                 return
+            if self.is_down:
+                client.close()
+                continue
             try:
                 server = socket.create_connection(("127.0.0.1", self.target))
             except OSError:
                 client.close()  # the server restarts
                 continue
             self.ends += [client, server]
-            threading.Thread(target=self._pump, args=(client, server, True), daemon=True).start()
-            threading.Thread(target=self._pump, args=(server, client, False), daemon=True).start()
+            threading.Thread(target=self._serve, args=(client, server), daemon=True).start()
+
+    def _serve(self, client, server):
+        up = threading.Thread(target=self._pump, args=(client, server, True), daemon=True)
+        up.start()
+        self._pump(server, client, False)
+        up.join()
+        # A reset, or a browser in mid-body would wait at a window that never opens.
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+        server.close()
 
     def _pump(self, source, sink, is_up):
         try:
@@ -105,7 +119,7 @@ class Link:
                     if self.rate and len(data) > 4096:
                         time.sleep(len(data) / self.rate)
         except OSError:
-            pass
+            pass  # broken: the other direction ends too
         self._shut(source, sink)
 
     @staticmethod
@@ -123,8 +137,6 @@ class Link:
     def close(self):
         self.listener.close()
         self.cut()
-        for end in self.ends:
-            end.close()
 
 
 class Browser:
@@ -246,7 +258,7 @@ class Page(unittest.TestCase):
         shutil.rmtree(cls.folder)
 
     def setUp(self):
-        self.link.rate = None
+        self.link.rate, self.link.is_down = None, False
         for each in self.server.get("/images?limit=200").json()["items"]:
             self.server.request("DELETE", f"/images/{each['id']}")
 
@@ -367,10 +379,12 @@ class Page(unittest.TestCase):
 
     def test_offline(self):
         self.begin_slowly(self.large)
-        self.browser.do("offline", **{"is": True})
+        self.link.is_down = True
         self.link.cut()
+        self.browser.wait("document.querySelector('.upload .line').innerText.includes('broke')")
+        self.browser.do("offline", **{"is": True})
         self.browser.wait("document.querySelector('.upload .line').innerText.startsWith('Offline')")
-        self.link.rate = None
+        self.link.rate, self.link.is_down = None, False
         self.browser.do("offline", **{"is": False})
         self.browser.wait(f"{SEEN} === 1")
         self.assert_is_there(self.large)
@@ -428,12 +442,46 @@ class Page(unittest.TestCase):
         self.browser.wait(f"{PRINTS} === 5")
         self.assert_calm()
 
+    def test_picked_twice(self):
+        self.begin_slowly(self.large, rate=800_000, until=0.2)
+        self.pick(self.large)
+        self.browser.do("click", selector=".upload .act")
+        self.browser.wait("document.querySelector('.upload').dataset.state === 'paused'")
+        self.assertEqual(self.browser.eval("document.querySelectorAll('.upload').length"), 1)
+        self.link.rate = None
+        self.pick(self.large)
+        self.browser.wait(f"{SEEN} === 1")
+        self.assert_is_there(self.large)
+        self.assertEqual(len(self.requests("POST")), 1)
+
+    def test_without_storage(self):
+        self.open(forbidden=True)
+        self.pick(self.file("small.jpg"))
+        self.browser.wait(f"{SEEN} === 1")
+        self.assert_calm()
+
+    def test_under_another_address(self):
+        """The public one is copied; the page itself stays with the one that it was opened under."""
+        with Server("--public-url", "https://photos.example/shelf/") as server:
+            server.request("PUT", "/images/old.jpg", body=image("small.jpg"))
+            while not server.get("/images").json()["items"]:
+                time.sleep(0.05)
+            found = server.get("/images").json()["items"][0]
+            self.browser.do("open", url=f"{server.url}/")
+            self.browser.wait(f"{SEEN} === 1")
+            self.pick(self.file("small.png"))
+            self.browser.wait(f"{SEEN} === 2")
+            self.browser.do("click", selector=".print:last-child .copy")
+            self.assertEqual(self.browser.wait("navigator.clipboard.readText()"),
+                             f"https://photos.example/shelf/i/{found['id']}")
+            self.assert_calm()
+
     def test_refusals(self):
         self.open()
         self.pick(self.file("text.jpg"), self.file("truncated.jpg"), self.file("empty.jpg"))
         self.browser.wait("document.querySelectorAll('[data-state=failed]').length === 3")
         said = self.browser.text("#uploads ol")
-        self.assertIn("It takes JPEG, PNG, WebP, and GIF.", said)
+        self.assertIn("The server does not take files of this kind. It takes JPEG, PNG, WebP", said)
         self.assertIn("cannot be read as an image", said)
         self.assertIn("An image of 0 bytes is none", said)
         self.shot("refused")
@@ -563,10 +611,12 @@ class Page(unittest.TestCase):
         return found.sort(([a], [b]) => a - b);
     })()"""
 
+    MOVING = """[...document.querySelectorAll('*')].map((each) => getComputedStyle(each))
+        .filter((style) => [...style.transitionDuration.split(','),
+            ...style.animationDuration.split(',')].some((each) => parseFloat(each) > 0.01)).length"""
+
     def check_contrast(self, dark):
-        self.open(dark=dark, calm=True)
-        self.fill()
-        self.browser.do("eval", code="document.querySelector('.more').hidden = false")
+        self.browser.do("media", dark=dark, calm=True)
         self.shot("dark" if dark else "light")
         texts = self.browser.eval(self.CONTRAST)
         self.browser.do("click", selector=".print .delete")
@@ -574,25 +624,21 @@ class Page(unittest.TestCase):
         self.browser.do("press", key="Escape")
         self.browser.do("eval", code="document.querySelector('#key-dialog').showModal()")
         texts += self.browser.eval(self.CONTRAST)
+        self.browser.do("press", key="Escape")
         self.assertGreater(len(texts), 40)
         self.assertEqual([each for each in texts if each[0] < 4.5], [])
         paper = self.browser.eval("getComputedStyle(document.body).backgroundColor")
         self.assertEqual(sum(map(int, re.findall(r"\d+", paper))) < 150, dark, paper)
 
-    def test_contrast_in_the_dark(self):
-        self.check_contrast(True)
-
-    def test_contrast_by_day(self):
-        self.check_contrast(False)
-
-    def test_reduced_motion(self):
-        moving = """[...document.querySelectorAll('*')].map((each) => getComputedStyle(each))
-            .filter((style) => [...style.transitionDuration.split(','), ...style.animationDuration.split(',')]
-                .some((each) => parseFloat(each) > 0.01)).length"""
-        self.open(calm=True)
-        self.assertEqual(self.browser.eval(moving), 0)
-        self.open()
-        self.assertGreater(self.browser.eval(moving), 0)
+    def test_dark_light_and_calm(self):
+        self.open(dark=True, calm=True)
+        self.fill()
+        self.browser.eval("document.querySelector('.more').hidden = false")
+        self.check_contrast(dark=True)
+        self.check_contrast(dark=False)
+        self.assertEqual(self.browser.eval(self.MOVING), 0)
+        self.browser.do("media", dark=False, calm=False)
+        self.assertGreater(self.browser.eval(self.MOVING), 0)
 
 
 class Key(Page):

@@ -1,5 +1,7 @@
 // The server's resources, as this page reaches them, and the key that it may need.
 
+import { local, session } from "./storage.js";
+
 const KEY = "calotype.key";
 
 /* The folder that the page lies in: all else lies beside it, also behind a proxy with a prefix. */
@@ -39,15 +41,15 @@ export function problemOf(status, text, retryAfter) {
 
 export const key = {
 	get() {
-		return sessionStorage.getItem(KEY) ?? localStorage.getItem(KEY) ?? "";
+		return session.getItem(KEY) ?? local.getItem(KEY) ?? "";
 	},
 	set(value, remember) {
 		key.forget();
-		(remember ? localStorage : sessionStorage).setItem(KEY, value);
+		(remember ? local : session).setItem(KEY, value);
 	},
 	forget() {
-		sessionStorage.removeItem(KEY);
-		localStorage.removeItem(KEY);
+		session.removeItem(KEY);
+		local.removeItem(KEY);
 	},
 	header() {
 		return key.get() ? { Authorization: `Bearer ${key.get()}` } : {};

@@ -2,6 +2,8 @@
 // was, and where it goes on. Beside it, where the browser can, the file itself or a handle to it in
 // IndexedDB: then a reload goes on by itself, else the same file must be picked again.
 
+import { local, session } from "./storage.js";
+
 const PREFIX = "calotype.upload.";
 const MAX_AGE_MS = 7 * 24 * 3600 * 1000;
 const MAX_STORED_FILE = 64 * 1024 * 1024; // the browser copies it
@@ -13,8 +15,8 @@ export function fingerprint(file) {
 }
 
 /* This tab; a reload keeps it. */
-export const tab = sessionStorage.getItem(TAB) ?? newId();
-sessionStorage.setItem(TAB, tab);
+export const tab = session.getItem(TAB) ?? newId();
+session.setItem(TAB, tab);
 
 export function newId() {
 	const words = crypto.getRandomValues(new Uint32Array(4));
@@ -25,11 +27,11 @@ export function newId() {
 
 export function records() {
 	const all = [];
-	for (const name of Object.keys(localStorage)) {
+	for (const name of Object.keys(local)) {
 		if (!name.startsWith(PREFIX))
 			continue;
 		try {
-			const record = JSON.parse(localStorage.getItem(name));
+			const record = JSON.parse(local.getItem(name));
 			if (record?.id && Date.now() - record.at < MAX_AGE_MS) {
 				all.push(record);
 				continue;
@@ -44,7 +46,7 @@ export function records() {
 
 export function remember(record) {
 	try {
-		localStorage.setItem(PREFIX + record.id, JSON.stringify(record));
+		local.setItem(PREFIX + record.id, JSON.stringify(record));
 	} catch {
 		// full or forbidden: this upload cannot go on after a reload, but it goes on now
 	}
@@ -125,7 +127,7 @@ export async function unlockFile(handle) {
 }
 
 export function forget(id) {
-	localStorage.removeItem(PREFIX + id);
+	local.removeItem(PREFIX + id);
 	return withFiles("readwrite", (store) => store.delete(id));
 }
 

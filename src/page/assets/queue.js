@@ -69,23 +69,34 @@ export class Queue extends EventTarget {
 
 	// ---- coming in ----
 
-	/* picked: [{ file, handle }]. A file that was broken off goes on where it was. */
+	/* picked: [{ file, handle }]. One that was broken off or paused goes on where it was. */
 	add(picked) {
+		const open = new Map(this.items.filter((item) => !item.isEnded || item.canRetry)
+			.map((item) => [item.print, item]));
 		for (const { file, handle = null } of picked) {
 			const print = keep.fingerprint(file);
-			const known = this.items.find((item) => item.print === print &&
-				(item.state === "needsFile" || item.state === "needsPermission"));
-			if (known) {
-				known.file = file;
-				known.handle = handle;
-				known.job ? this.follow(known) : this.set(known, "waiting");
+			let item = open.get(print);
+			if (item) {
+				this.pickAgain(item, file, handle);
 				continue;
 			}
-			const item = new Item({ file, handle, print, name: file.name, size: file.size });
+			item = new Item({ file, handle, print, name: file.name, size: file.size });
+			open.set(print, item);
 			this.items.push(item);
 			this.tell("change", item);
 		}
 		this.pump();
+	}
+
+	pickAgain(item, file, handle) {
+		if (item.state === "waiting" || item.state === "sending" || item.state === "processing")
+			return;
+		item.file = file;
+		item.handle = handle;
+		if (item.job)
+			this.follow(item);
+		else
+			this.set(item, "waiting", { problem: null });
 	}
 
 	/* What the last load of this page, or another tab that is gone, left behind. */
@@ -154,7 +165,7 @@ export class Queue extends EventTarget {
 	}
 
 	async run(item) {
-		item.controller = new AbortController();
+		const { signal } = item.controller = new AbortController();
 		this.set(item, "sending", { problem: null, samples: [], retryMs: undefined });
 		if (item.url)
 			this.record(item);
@@ -175,11 +186,12 @@ export class Queue extends EventTarget {
 				(sent.Authorization ?? "").replace("Bearer ", ""), problemOf(401, error.text)),
 		});
 		try {
-			const { job } = await upload.run(item.controller.signal);
+			const { job } = await upload.run(signal);
 			item.job = job && here(job);
 			this.uploaded(item);
 		} catch (error) {
-			this.broken(item, error);
+			if (!signal.aborted) // paused or canceled, and perhaps sent anew since
+				this.broken(item, error);
 		}
 		this.pump();
 	}
@@ -201,8 +213,6 @@ export class Queue extends EventTarget {
 	}
 
 	broken(item, error) {
-		if (item.state === "canceled" || item.state === "paused")
-			return;
 		if (error instanceof TusError)
 			error = problemOf(error.status, error.text, error.retryAfter);
 		if (error.name === "NotReadableError" || error.name === "NotFoundError") {
@@ -233,12 +243,12 @@ export class Queue extends EventTarget {
 
 	async runJob(item) {
 		item.isFollowed = true;
-		item.controller = new AbortController();
+		const { signal } = item.controller = new AbortController();
 		try {
 			const job = await follow(item.job, (news) => {
 				item.jobState = news.state;
 				this.tell("change", item);
-			}, item.controller.signal);
+			}, signal);
 			if (job.state === "succeeded") {
 				this.end(item, "done");
 				this.tell("ready", item, { imageId: job.response.image.id });
@@ -249,7 +259,7 @@ export class Queue extends EventTarget {
 		} catch (error) {
 			if (error.status === 401)
 				this.set(item, "failed", { problem: error, canRetry: true });
-			else if (item.state !== "canceled")
+			else if (!signal.aborted)
 				this.end(item, "failed", { problem: error });
 		}
 		item.isFollowed = false;

@@ -28,7 +28,7 @@ async function newPage() {
 }
 
 const commands = {
-	async open({ url, width = 1280, height = 900, dark = false, calm = false }) {
+	async open({ url, width = 1280, height = 900, dark = false, calm = false, forbidden = false }) {
 		await context?.close();
 		seen = { troubles: [], requests: [], dialogs: [] };
 		context = await browser.newContext({
@@ -38,6 +38,13 @@ const commands = {
 		});
 		await context.addInitScript(() => addEventListener("securitypolicyviolation", (event) =>
 			console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`)));
+		if (forbidden)
+			await context.addInitScript(() => {
+				for (const name of ["localStorage", "sessionStorage", "indexedDB"])
+					Object.defineProperty(window, name, { get() {
+						throw new DOMException("forbidden", "SecurityError");
+					} });
+			});
 		await newPage();
 		await page.goto(url);
 	},
@@ -67,6 +74,8 @@ const commands = {
 	press: ({ key }) => page.keyboard.press(key),
 	type: ({ text }) => page.keyboard.type(text),
 	click: ({ selector }) => page.click(selector),
+	media: ({ dark, calm }) => page.emulateMedia({ colorScheme: dark ? "dark" : "light",
+		reducedMotion: calm ? "reduce" : "no-preference" }),
 	offline: ({ is }) => context.setOffline(is),
 	eval: ({ code }) => page.evaluate(code),
 	/* waitForFunction() would need eval(), which the page's policy forbids. */
