@@ -203,7 +203,8 @@ int ct_http_guard_check(struct MHD_Connection *mhd, const struct ct_http_line *l
 		return refuse(ret_why, scan.error, scan.why);
 	const union MHD_ConnectionInfo *info =
 	    MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
-	if (info == NULL || scan.next + 2 != line->method + info->header_size)
+	if (info == NULL || scan.next + 2 != line->method + info->header_size ||
+	    memcmp(scan.next - 2, "\0\0\0", 4) != 0)
 		return refuse(ret_why, CT_ERROR_MALFORMED_HEAD,
 		    "the head must end in an empty line, and each of its lines in CRLF");
 	return check_framing(&scan, ret_why);
