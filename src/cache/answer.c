@@ -54,16 +54,29 @@ static void digest_text(const struct ct_digest *digest, char text[DIGEST_CHARS])
 	(void)snprintf(text, DIGEST_CHARS, "sha-256=:%s:", base64); /* 44 characters and 10 */
 }
 
-static int share(const char *cache_name, const struct ct_cache_content *content,
-    struct ct_http_shared **ret_shared)
+static struct ct_http_body body_of(
+    const struct ct_cache_content *content, struct ct_cache_sealed *sealed)
 {
-	const struct ct_http_body body = {
+	struct ct_http_body body = {
 		.data = content->data,
 		.fd = content->data != NULL ? -1 : content->fd,
 		.size_bytes = content->size_bytes,
 		.free = free,
 		.arg = content->data,
 	};
+	if (sealed == NULL)
+		return body;
+	body.data = sealed->data;
+	body.fd = sealed->fd;
+	body.free = ct_cache_sealed_free;
+	body.arg = sealed;
+	return body;
+}
+
+static int share(const char *cache_name, const struct ct_cache_content *content,
+    struct ct_cache_sealed *sealed, struct ct_http_shared **ret_shared)
+{
+	const struct ct_http_body body = body_of(content, sealed);
 	char status[STATUS_CHARS], digest[DIGEST_CHARS];
 	struct ct_http_header_field fields[MAX_HEADERS];
 	status_text(cache_name, CT_CACHE_HIT, status);
@@ -73,10 +86,11 @@ static int share(const char *cache_name, const struct ct_cache_content *content,
 }
 
 int ct_cache_entry_new(const char *cache_name, const char *key,
-    const struct ct_cache_content *content, struct ct_cache_entry **ret_entry)
+    const struct ct_cache_content *content, struct ct_cache_sealed *sealed,
+    struct ct_cache_entry **ret_entry)
 {
 	struct ct_http_shared *shared = NULL;
-	int r = share(cache_name, content, &shared);
+	int r = share(cache_name, content, sealed, &shared);
 	if (r < 0)
 		return r;
 	struct ct_cache_entry *entry = calloc(1, sizeof(*entry));
@@ -88,9 +102,12 @@ int ct_cache_entry_new(const char *cache_name, const char *key,
 	entry->references = 1;
 	entry->shared = shared;
 	entry->content = *content;
-	entry->is_file = content->data == NULL;
-	entry->charge_bytes =
-	    sizeof(*entry) + CT_CACHE_OVERHEAD_BYTES + (entry->is_file ? 0 : content->size_bytes);
+	entry->is_file = content->data == NULL && sealed == NULL;
+	entry->charge_bytes = sizeof(*entry) + CT_CACHE_OVERHEAD_BYTES;
+	if (sealed != NULL)
+		entry->charge_bytes += ct_cache_sealed_bytes(content->size_bytes);
+	else if (!entry->is_file)
+		entry->charge_bytes += content->size_bytes;
 	r = ct_slice_copy(ct_slice_from_string(key), entry->key, sizeof(entry->key));
 	CT_ASSERT(r == 0); /* keys are ours */
 	*ret_entry = entry;

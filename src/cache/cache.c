@@ -23,6 +23,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define CACHE_MAGIC 0x63616368u
@@ -32,6 +33,8 @@
 #define MIN_BUCKETS 256
 #define MAX_BUCKETS (1u << 20)
 #define BYTES_PER_BUCKET 4096
+#define DESCRIPTORS_SHARE 4 /* the rest is for connections, and files beside them */
+#define MAX_SEALED 16384    /* each is a mapping too, of which Linux allows 65530 */
 
 struct waiter {
 	struct ct_http_request *request;
@@ -58,6 +61,8 @@ struct ct_cache {
 	/* set once */
 	struct ct_cache_options options;
 	size_t bucket_mask;
+
+	struct ct_cache_places places;
 
 	/* under the lock */
 	struct ct_lock lock;
@@ -281,7 +286,10 @@ static int bring(struct fill *fill, struct ct_cache_entry **ret_entry, bool *ret
 		content_done(&content);
 		return r;
 	}
-	r = ct_cache_entry_new(fill->cache->options.name, fill->key, &content, &entry);
+	struct ct_cache_sealed *sealed = NULL;
+	if (content.data != NULL && content.size_bytes >= CT_CACHE_SEALED_MIN)
+		(void)ct_cache_sealed_new(&fill->cache->places, &content, &sealed); /* or as is */
+	r = ct_cache_entry_new(fill->cache->options.name, fill->key, &content, sealed, &entry);
 	if (r < 0)
 		return r;
 	entry->cache = fill->cache;
@@ -677,6 +685,14 @@ static size_t bucket_count(uint64_t max_bytes)
 	return count;
 }
 
+static unsigned share_of_descriptors(void)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur / DESCRIPTORS_SHARE > MAX_SEALED)
+		return MAX_SEALED;
+	return (unsigned)(limit.rlim_cur / DESCRIPTORS_SHARE);
+}
+
 int ct_cache_new(const struct ct_cache_options *options, struct ct_cache **ret_cache)
 {
 	struct ct_cache *cache = calloc(1, sizeof(*cache));
@@ -692,6 +708,9 @@ int ct_cache_new(const struct ct_cache_options *options, struct ct_cache **ret_c
 		cache->options.max_waiters = DEFAULT_WAITERS;
 	if (!cache->options.name)
 		cache->options.name = "calotype";
+	if (!cache->options.max_sealed)
+		cache->options.max_sealed = share_of_descriptors();
+	cache->places.max = cache->options.max_sealed;
 	size_t buckets = bucket_count(cache->options.max_bytes);
 	cache->bucket_mask = buckets - 1;
 	cache->by_key = calloc(buckets, sizeof(struct ct_cache_node *));

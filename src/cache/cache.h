@@ -4,7 +4,8 @@
  *
  * The bound holds at every moment for what is kept: bodies, and an overhead for each. What is not
  * kept any more, or never was, lives on until its last answer has left: at most one body of
- * CT_CACHE_MEMORY_MAX for each running transfer and each thread of the fill pool comes on top.
+ * CT_CACHE_MEMORY_MAX for each running transfer and two for each thread of the fill pool come on
+ * top.
  *
  * The caller decides beforehand whether the request may see the content at all: a hit asks nobody.
  * Purging is by tag and takes effect before it returns: an entry is gone, and what is under way, a
@@ -36,10 +37,16 @@ struct ct_cache;
  */
 #define CT_CACHE_MEMORY_MAX (16u << 20)
 
+/*
+ * Bodies in memory from 64 KiB up lie in sealed memory files, from which the kernel sends without a
+ * copy; they count in whole pages. Where max_sealed descriptors are in use, they lie on the heap.
+ */
+
 struct ct_cache_options {
-	uint64_t max_bytes;		  /* bodies and entries together [64 MiB] */
-	unsigned max_files;		  /* open descriptors of large bodies [256] */
-	unsigned max_waiters;		  /* of all fills together [1024] */
+	uint64_t max_bytes;   /* bodies and entries together [64 MiB] */
+	unsigned max_files;   /* open descriptors of large bodies [256] */
+	unsigned max_sealed;  /* descriptors of bodies in memory [1/4 of RLIMIT_NOFILE] */
+	unsigned max_waiters; /* of all fills together [1024] */
 	struct ct_thread_pool *fill_pool; /* where fills run; they may block */
 	const char *name;		  /* in Cache-Status, RFC 9211 ["calotype"] */
 };

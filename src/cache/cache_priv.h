@@ -15,6 +15,7 @@ struct ct_cache_node {
 
 struct ct_cache_blocks;
 struct ct_cache_entry;
+struct ct_cache_sealed;
 struct ct_cache_use {
 	struct ct_cache_entry *newer, *older;
 };
@@ -60,9 +61,13 @@ struct ct_cache_entry {
 /* How an answer came about: Cache-Status, RFC 9211. */
 enum ct_cache_way { CT_CACHE_HIT, CT_CACHE_STORED, CT_CACHE_COLLAPSED, CT_CACHE_PASSED };
 
-/* Takes over the content's data and fd also when it fails. -ENOMEM. The caller sets the tags. */
+/*
+ * Takes over the content's data and fd, or `sealed` with its data instead of them (else NULL), also
+ * when it fails. -ENOMEM. The caller sets the tags.
+ */
 int ct_cache_entry_new(const char *cache_name, const char *key,
-    const struct ct_cache_content *content, struct ct_cache_entry **ret_entry);
+    const struct ct_cache_content *content, struct ct_cache_sealed *sealed,
+    struct ct_cache_entry **ret_entry);
 void ct_cache_entry_ref(struct ct_cache_entry *entry);
 void ct_cache_entry_unref(struct ct_cache_entry *entry);
 
@@ -115,6 +120,31 @@ struct ct_http_response *ct_cache_stream_response(int status, struct ct_http_req
  */
 struct ct_http_response *ct_cache_proof_response(
     struct ct_http_request *request, struct ct_cache_entry *entry);
+
+/* ---- sealed.c: bodies in memory that are sent without a copy ---- */
+
+/* Smaller ones are cheaper to copy: measured, the two meet at about this size. */
+#define CT_CACHE_SEALED_MIN (64u << 10)
+
+/* Descriptors for such bodies. One that has left the cache gives its place back at once, though an
+ * answer under way still holds the descriptor. */
+struct ct_cache_places {
+	unsigned max;  /* set once */
+	unsigned used; /* atomic */
+};
+
+struct ct_cache_sealed {
+	int fd; /* goes to the shared response */
+	void *data;
+	size_t size_bytes;
+	struct ct_cache_places *places;
+};
+
+/* Moves the content's data, which is NULL then. -EMFILE, -ENOMEM, -errno: it stays where it is. */
+int ct_cache_sealed_new(struct ct_cache_places *places, struct ct_cache_content *content,
+    struct ct_cache_sealed **ret_sealed);
+void ct_cache_sealed_free(void *sealed);	     /* but for the descriptor */
+uint64_t ct_cache_sealed_bytes(uint64_t size_bytes); /* whole pages */
 
 /* ---- pure parts, for the tests ---- */
 

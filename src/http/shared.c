@@ -18,18 +18,25 @@ struct ct_http_shared {
 	/* Set once. */
 	struct MHD_Response *response;
 	const void *data; /* NULL: fd */
-	int fd;		  /* the response's own */
+	int fd;		  /* the response's own, or -1 */
 	uint64_t size_bytes;
+	void (*free)(void *arg); /* of `data` beside a file; else the response frees it */
+	void *arg;
 
 	atomic_uint references;
 };
 
 static void release_body(const struct ct_http_body *body)
 {
-	if (body->data == NULL)
-		ct_close_fd(&body->fd);
-	else if (body->free != NULL)
+	if (body->fd >= 0)
+		(void)close(body->fd); /* only read from */
+	if (body->data != NULL && body->free != NULL)
 		body->free(body->arg);
+}
+
+static bool has_both(const struct ct_http_body *body)
+{
+	return body->data != NULL && body->fd >= 0;
 }
 
 static void keep(void *arg)
@@ -39,7 +46,7 @@ static void keep(void *arg)
 
 static struct MHD_Response *make_response(const struct ct_http_body *body)
 {
-	if (body->data == NULL && body->fd >= 0)
+	if (body->fd >= 0)
 		return MHD_create_response_from_fd64(body->size_bytes, body->fd);
 	return MHD_create_response_from_buffer_with_free_callback_cls((size_t)body->size_bytes,
 	    (void *)(uintptr_t)body->data, body->free != NULL ? body->free : keep, body->arg);
@@ -61,6 +68,7 @@ int ct_http_shared_new(const struct ct_http_body *body, const struct ct_http_hea
     size_t header_count, struct ct_http_shared **ret_shared)
 {
 	CT_ASSERT(body->data != NULL || body->fd >= 0);
+	CT_ASSERT(!has_both(body) || body->free != NULL);
 	struct ct_http_shared *shared = calloc(1, sizeof(*shared));
 	struct MHD_Response *response = shared != NULL ? make_response(body) : NULL;
 	if (response == NULL) {
@@ -69,14 +77,18 @@ int ct_http_shared_new(const struct ct_http_body *body, const struct ct_http_hea
 		return -ENOMEM;
 	}
 	if (!add_headers(response, headers, header_count)) {
-		MHD_destroy_response(response); /* and the body with it */
+		MHD_destroy_response(response); /* and its part of the body with it */
+		if (has_both(body))
+			body->free(body->arg);
 		free(shared);
 		return -ENOMEM;
 	}
 	shared->response = response;
 	shared->data = body->data;
-	shared->fd = body->data == NULL ? body->fd : -1;
+	shared->fd = body->fd;
 	shared->size_bytes = body->size_bytes;
+	shared->free = has_both(body) ? body->free : NULL;
+	shared->arg = body->arg;
 	atomic_init(&shared->references, 1);
 	*ret_shared = shared;
 	return 0;
@@ -98,6 +110,8 @@ void ct_http_shared_unref(struct ct_http_shared *shared)
 	if (before > 1)
 		return;
 	MHD_destroy_response(shared->response); /* answers under way keep it */
+	if (shared->free != NULL)
+		shared->free(shared->arg);
 	free(shared);
 }
 

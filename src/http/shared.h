@@ -12,10 +12,14 @@ struct ct_http_request;
 struct ct_http_response;
 struct ct_http_shared;
 
-/* Bytes in memory or a whole file. `free` is called when the last answer has left. */
+/*
+ * Bytes in memory, a whole file, or both: then the file has the same bytes, and answers with the
+ * object itself are sent from it, which costs no copy. `free` is called when `data` is not needed
+ * any more; the file is closed when the last answer has left.
+ */
 struct ct_http_body {
-	const void *data; /* or NULL and: */
-	int fd;		  /* taken over by ct_http_shared_new, closed at the end; else -1 */
+	const void *data; /* or NULL */
+	int fd;		  /* taken over by ct_http_shared_new; or -1 */
 	uint64_t size_bytes;
 	void (*free)(void *arg); /* for `data` */
 	void *arg;

@@ -215,19 +215,21 @@ void ct_http_shared_unref(struct ct_http_shared *shared)
 	if (shared->body.data != NULL) {
 		(void)atomic_fetch_sub(&live_bytes, shared->body.size_bytes);
 		shared->body.free(shared->body.arg);
-	} else {
-		CT_ASSERT(close(shared->body.fd) == 0);
 	}
+	if (shared->body.fd >= 0)
+		CT_ASSERT(close(shared->body.fd) == 0);
 	(void)atomic_fetch_sub(&live_shared, 1);
 	free(shared);
 }
 
-static char *copy_part(const struct ct_http_shared *shared, uint64_t offset, uint64_t length)
+/* As the engine does: the object itself from its file, if it has one, parts from memory. */
+static char *copy_part(
+    const struct ct_http_shared *shared, bool is_itself, uint64_t offset, uint64_t length)
 {
 	char *copy = calloc(1, length + 1);
 	CT_ASSERT(copy != NULL);
 	CT_ASSERT(offset <= shared->body.size_bytes && length <= shared->body.size_bytes - offset);
-	if (shared->body.data != NULL)
+	if (shared->body.data != NULL && (shared->body.fd < 0 || !is_itself))
 		memcpy(copy, (const char *)shared->body.data + offset, length);
 	else
 		CT_ASSERT(pread(shared->body.fd, copy, length, (off_t)offset) == (ssize_t)length);
@@ -360,7 +362,7 @@ enum ct_http_next ct_http_answer(struct ct_http_request *request, struct ct_http
 	memcpy(exchange->headers, response->headers, sizeof(exchange->headers));
 	if (response->shared != NULL) {
 		exchange->size_bytes = response->length_bytes;
-		exchange->body = copy_part(response->shared, response->offset,
+		exchange->body = copy_part(response->shared, false, response->offset,
 		    has_body(request, response->status) ? response->length_bytes : 0);
 		ct_http_shared_unref(response->shared);
 	} else if (response->stream.read != NULL) {
@@ -390,7 +392,7 @@ enum ct_http_next ct_http_answer_shared(
 	exchange->size_bytes = shared->body.size_bytes;
 	memcpy(exchange->headers, shared->headers, sizeof(exchange->headers));
 	exchange->body =
-	    copy_part(shared, 0, has_body(request, status) ? shared->body.size_bytes : 0);
+	    copy_part(shared, true, 0, has_body(request, status) ? shared->body.size_bytes : 0);
 	finish(request);
 	return CT_HTTP_ANSWERED;
 }

@@ -136,7 +136,7 @@ static struct ct_cache_entry *make_entry(void)
 		.disposition = "inline",
 	};
 	ct_hash_once(content.data, content.size_bytes, &content.digest);
-	cr_assert_eq(ct_cache_entry_new("calotype", "key", &content, &entry), 0);
+	cr_assert_eq(ct_cache_entry_new("calotype", "key", &content, NULL, &entry), 0);
 	return entry;
 }
 

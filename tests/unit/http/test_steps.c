@@ -499,6 +499,7 @@ Test(steps, without_memory_the_answer_is_a_500)
 
 static struct ct_http_shared *shared;
 static struct ct_http_shared *shared_file;
+static struct ct_http_shared *shared_both;
 static atomic_int freed;
 
 static void note_freed(void *arg)
@@ -523,7 +524,17 @@ static const struct ct_http_handler shared_handler = { .head = shared_head };
 static const struct ct_http_route shared_routes[] = {
 	{ CT_HTTP_GET, "/shared", 0, &shared_handler, &shared },
 	{ CT_HTTP_GET, "/file", 0, &shared_handler, &shared_file },
+	{ CT_HTTP_GET, "/both", 0, &shared_handler, &shared_both },
 };
+
+static int make_file(const char *text)
+{
+	char name[] = "/tmp/http-test-XXXXXX";
+	int fd = mkstemp(name);
+	unlink(name);
+	cr_assert_eq(write(fd, text, 8), 8);
+	return fd;
+}
 
 static void make_shared(void)
 {
@@ -532,11 +543,7 @@ static void make_shared(void)
 		.data = "01234567", .fd = -1, .size_bytes = 8, .free = note_freed
 	};
 	cr_assert_eq(ct_http_shared_new(&body, headers, 1, &shared), 0);
-	char name[] = "/tmp/http-test-XXXXXX";
-	int fd = mkstemp(name);
-	unlink(name);
-	cr_assert_eq(write(fd, "01234567", 8), 8);
-	struct ct_http_body file = { .fd = fd, .size_bytes = 8 };
+	struct ct_http_body file = { .fd = make_file("01234567"), .size_bytes = 8 };
 	cr_assert_eq(ct_http_shared_new(&file, headers, 1, &shared_file), 0);
 }
 
@@ -577,4 +584,28 @@ Test(shared, one_object_serves_200_head_304_and_206, .timeout = 60)
 	ct_http_shared_unref(shared);
 	rig_stop(&rig);
 	cr_assert_eq(freed, 1);
+}
+
+/* Of other bytes than its memory, so that one sees what came from where. */
+Test(shared, whole_from_the_file_and_parts_from_memory, .timeout = 60)
+{
+	static const struct ct_http_options options;
+	int fd = make_file("abcdefgh");
+	struct ct_http_body body = {
+		.data = "01234567", .fd = fd, .size_bytes = 8, .free = note_freed
+	};
+	cr_assert_eq(ct_http_shared_new(&body, NULL, 0, &shared_both), 0);
+	rig_start_with(&rig, &options, shared_routes, 3);
+	for (int i = 0; i < 3; i++) {
+		ask(&rig, "GET /both HTTP/1.1\r\nHost: h\r\n\r\n", &reply);
+		cr_assert_str_eq(reply.body, "abcdefgh");
+		ask(&rig, "GET /both HTTP/1.1\r\nHost: h\r\nRange: bytes=2-4\r\n\r\n", &reply);
+		cr_assert_str_eq(reply.body, "234");
+	}
+	rig_stop(&rig);
+	cr_assert_eq(freed, 0);
+	cr_assert_neq(fcntl(fd, F_GETFD), -1);
+	ct_http_shared_unref(shared_both);
+	cr_assert_eq(freed, 1);
+	cr_assert_eq(fcntl(fd, F_GETFD), -1); /* closed */
 }

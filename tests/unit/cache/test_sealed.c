@@ -1,0 +1,147 @@
+/* Bodies in sealed memory files: what they are, when they are made, how they are counted. */
+#include "cache_support.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define OVERHEAD (sizeof(struct ct_cache_entry) + CT_CACHE_OVERHEAD_BYTES)
+
+static const char *const tags[CT_CACHE_TAG_MAX] = { "image", "digest" };
+
+static struct ct_cache_content content_of(size_t size)
+{
+	struct ct_cache_content content = { .data = malloc(size), .fd = -1, .size_bytes = size };
+	cr_assert_not_null(content.data);
+	for (size_t i = 0; i < size; i++)
+		((unsigned char *)content.data)[i] = (unsigned char)(i % 251);
+	return content;
+}
+
+Test(sealed, cannot_be_changed)
+{
+	const size_t size = 100001;
+	struct ct_cache_places places = { .max = 1 };
+	struct ct_cache_content content = content_of(size);
+	struct ct_cache_sealed *sealed = NULL;
+	cr_assert_eq(ct_cache_sealed_new(&places, &content, &sealed), 0);
+	cr_expect_null(content.data);
+	cr_expect_eq(sealed->size_bytes, size);
+	unsigned char *copy = malloc(size + 1);
+	cr_assert_eq(pread(sealed->fd, copy, size + 1, 0), (ssize_t)size);
+	cr_expect_eq(memcmp(copy, sealed->data, size), 0);
+	for (size_t i = 0; i < size; i++)
+		cr_assert_eq(copy[i], i % 251);
+	cr_expect_eq(pwrite(sealed->fd, "x", 1, 0), -1);
+	cr_expect_eq(errno, EPERM);
+	cr_expect_eq(ftruncate(sealed->fd, 0), -1);
+	cr_expect_eq(ftruncate(sealed->fd, (off_t)size + 1), -1);
+	cr_expect_eq(fcntl(sealed->fd, F_GET_SEALS),
+	    F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
+	cr_expect_eq(fcntl(sealed->fd, F_GETFD), FD_CLOEXEC);
+	free(copy);
+	(void)close(sealed->fd);
+	ct_cache_sealed_free(sealed);
+}
+
+Test(sealed, places_are_bounded)
+{
+	struct ct_cache_places places = { .max = 1 };
+	struct ct_cache_content one = content_of(10), two = content_of(10);
+	struct ct_cache_sealed *sealed = NULL, *other = NULL;
+	cr_assert_eq(ct_cache_sealed_new(&places, &one, &sealed), 0);
+	cr_expect_eq(ct_cache_sealed_new(&places, &two, &other), -EMFILE);
+	cr_expect_not_null(two.data);
+	cr_expect_eq(places.used, 1u);
+	(void)close(sealed->fd);
+	ct_cache_sealed_free(sealed);
+	cr_assert_eq(ct_cache_sealed_new(&places, &two, &other), 0);
+	(void)close(other->fd);
+	ct_cache_sealed_free(other);
+	cr_expect_eq(places.used, 0u);
+}
+
+static int open_descriptors(void)
+{
+	int count = 0;
+	for (int fd = 0; fd < 256; fd++)
+		count += fcntl(fd, F_GETFD) >= 0;
+	return count;
+}
+
+/* One entry more: what it adds to the bytes and to the open descriptors. */
+static void expect_entry(const char *key, size_t size, uint64_t bytes, int descriptors)
+{
+	struct fill_plan plan;
+	struct asked asked;
+	char way[512];
+	uint64_t bytes_before = cache_figures().bytes;
+	int open_before = open_descriptors();
+	plan_init(&plan, "photo");
+	plan.size_bytes = size;
+	cr_assert_eq(get(key, tags, &plan, way, NULL), 200);
+	cr_expect_str_eq(way, "fwd=miss; stored");
+	plan_wait_freed(&plan, 1);
+	cr_expect_eq(cache_figures().bytes - bytes_before, OVERHEAD + bytes, "%s", key);
+	cr_expect_eq(open_descriptors() - open_before, descriptors, "%s", key);
+	for (int i = 0; i < 2; i++) {
+		const struct fake_ask what = { .method = CT_HTTP_GET,
+			.range = i == 1 ? "bytes=0-6" : NULL };
+		ask_for(&asked, &what, key, tags, &plan);
+		cr_expect_eq(asked.exchange.status, i == 1 ? 206 : 200);
+		cr_expect_eq(asked.exchange.was_shared, i == 0);
+		cr_expect_eq(strncmp(asked.exchange.body, "photo  ", 7), 0);
+		cr_expect_eq(strlen(asked.exchange.body), i == 1 ? 7 : size);
+		asked_done(&asked);
+	}
+}
+
+Test(sealed, from_a_size_on_and_in_whole_pages)
+{
+	const size_t min = CT_CACHE_SEALED_MIN, page = (size_t)sysconf(_SC_PAGESIZE);
+	cache_start(&(struct ct_cache_options){ 0 }, 1, 8);
+	expect_entry("below", min - 1, min - 1, 0);
+	int open_before = open_descriptors();
+	expect_entry("at", min, min, 1);
+	expect_entry("above", min + 1, min + page, 1);
+	ct_cache_purge_tag(cache, "image");
+	cr_expect_eq(cache_figures().bytes, 0u);
+	cr_expect_eq(open_descriptors(), open_before);
+	cache_stop();
+}
+
+Test(sealed, on_the_heap_where_descriptors_are_used_up)
+{
+	cache_start(&(struct ct_cache_options){ .max_sealed = 2 }, 1, 8);
+	expect_entry("one", 100000, 25 * 4096, 1);
+	expect_entry("two", 100000, 25 * 4096, 1);
+	expect_entry("three", 100000, 100000, 0);
+	ct_cache_purge_tag(cache, "image");
+	expect_entry("four", 100000, 25 * 4096, 1);
+	cache_stop();
+}
+
+/* Also where the kernel gives none. */
+Test(sealed, on_the_heap_where_the_kernel_refuses)
+{
+	int all[256], count = 0;
+	cache_start(&(struct ct_cache_options){ 0 }, 1, 8);
+	expect_entry("warm", 10, 10, 0);
+	struct rlimit limit, none;
+	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	none = limit;
+	none.rlim_cur = 64;
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+	while (count < 256 && (all[count] = dup(0)) >= 0)
+		count++;
+	cr_assert_lt(count, 256);
+	expect_entry("key", 100000, 100000, 0);
+	while (count > 0)
+		(void)close(all[--count]);
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	cache_stop();
+}
