@@ -4,6 +4,7 @@
  * the database last but one, the store last.
  */
 #include "app.h"
+#include "housekeeper.h"
 #include "start.h"
 
 #include "base/cleanup.h"
@@ -15,6 +16,7 @@
 #include "cache/cache.h"
 #include "calotype/blob.h"
 #include "calotype/blob_open.h"
+#include "calotype/blob_upkeep.h"
 #include "calotype/error.h"
 #include "delivery/delivery.h"
 #include "http/http.h"
@@ -22,8 +24,6 @@
 #include "imaging/pool.h"
 #include "imaging/process.h"
 #include "jobs/jobs.h"
-#include "metadata/events.h"
-#include "metadata/jobs.h"
 #include "metadata/metadata.h"
 #include "operations/operations.h"
 #include "page/page.h"
@@ -42,9 +42,6 @@
 #define COMMIT_MAX_QUEUED 4096
 #define FILL_THREADS 2
 #define FILL_MAX_QUEUED 4096
-#define HOUSEKEEPING_MS 60000
-#define PURGE_ROUNDS 100
-#define PURGE_LIMIT 100 /* rows a transaction */
 #define PATH_MAX_BYTES 4096
 #define MALLOC_ARENAS 2
 #define STOP_CUT_MS 5000 /* after the time-out: for what was cut off to notice it */
@@ -68,14 +65,12 @@ struct app {
 	struct ct_delivery *delivery;
 	struct ct_page *page;
 	struct ct_operations *operations;
+	struct ct_housekeeper *housekeeper;
 
-	/* for the housekeeper and the stop; under its lock */
+	/* for the stop; under its lock */
 	struct ct_lock lock;
 	struct ct_condition changed;
-	bool stopping;
 	bool stopped;
-	bool housekeeper_runs; /* owned by the main thread */
-	pthread_t housekeeper;
 };
 
 char *ct_app_database_path(const struct ct_config *config)
@@ -110,6 +105,11 @@ static int load_owner(struct app *app)
 
 /* ---- building ---- */
 
+static bool is_async(const struct ct_config *config)
+{
+	return strcmp(config->durability.text, "async") == 0;
+}
+
 static int open_storage(struct app *app)
 {
 	const struct ct_config *config = app->config;
@@ -117,6 +117,7 @@ static int open_storage(struct app *app)
 	    &(struct ct_disk_options){
 		.directory = config->data.text,
 		.reserve_bytes = config->reserve.number,
+		.is_async = is_async(config),
 	    },
 	    &app->store);
 	if (r < 0)
@@ -124,7 +125,9 @@ static int open_storage(struct app *app)
 	ct_cleanup(ct_free_pointer) char *path = ct_app_database_path(config);
 	if (!path)
 		return -ENOMEM;
-	r = ct_metadata_open(&(struct ct_metadata_options){ .path = path }, &app->metadata);
+	r = ct_metadata_open(
+	    &(struct ct_metadata_options){ .path = path, .is_async = is_async(config) },
+	    &app->metadata);
 	if (r < 0)
 		return ct_start_explain_database(config, r);
 	return ct_start_explain_data(config, load_owner(app));
@@ -237,6 +240,7 @@ static int build_resources(struct app *app)
 		.owner = app->owner,
 		.public_url = public_url(app),
 		.accept = config->accept.text,
+		.is_async = is_async(config),
 		.max_file_bytes = config->max_file.number,
 		.max_open_uploads = (unsigned)config->max_uploads.number,
 		.expiry_ms = (int64_t)config->upload_expiry.number * 1000,
@@ -333,73 +337,22 @@ static int build(struct app *app)
 	return 0;
 }
 
-/* ---- housekeeping ---- */
-
-static int purge_jobs(struct ct_metadata_view *view, void *arg)
-{
-	(void)arg;
-	return ct_job_purge(view, ct_clock_wall_ms() - CT_JOB_KEEP_MS, PURGE_LIMIT);
-}
-
-static int purge_events(struct ct_metadata_view *view, void *arg)
-{
-	(void)arg;
-	return ct_event_purge(view, ct_clock_wall_ms() - CT_EVENT_KEEP_MS, PURGE_LIMIT);
-}
-
-static void purge(struct app *app, ct_transaction_fn run, const char *what)
-{
-	int count = PURGE_LIMIT;
-	for (int i = 0; i < PURGE_ROUNDS && count == PURGE_LIMIT; i++)
-		count = ct_metadata_write(app->metadata, run, NULL);
-	if (count < 0)
-		ct_log(CT_LOG_WARNING, "housekeeping.purge", CT_LOG_TEXT("what", what),
-		    CT_LOG_CODE(count));
-}
-
-static void keep_house(struct app *app)
-{
-	int r = ct_uploads_tick(app->uploads);
-	if (r < 0)
-		ct_log(CT_LOG_WARNING, "housekeeping.uploads", CT_LOG_CODE(r));
-	purge(app, purge_jobs, "jobs");
-	purge(app, purge_events, "events");
-}
-
-static void *run_housekeeper(void *arg)
-{
-	struct app *app = arg;
-	int64_t period_ms = HOUSEKEEPING_MS;
-	int64_t expiry_ms = (int64_t)app->config->upload_expiry.number * 1000;
-	if (expiry_ms < period_ms) /* a short expiry is kept closely */
-		period_ms = expiry_ms > 1000 ? expiry_ms : 1000;
-	int64_t next_ms = ct_clock_monotonic_ms() + period_ms;
-	ct_lock_take(&app->lock);
-	while (!app->stopping) {
-		if (ct_condition_wait_until(&app->changed, &app->lock, next_ms) != -ETIMEDOUT)
-			continue;
-		ct_lock_release(&app->lock);
-		keep_house(app);
-		next_ms = ct_clock_monotonic_ms() + period_ms;
-		ct_lock_take(&app->lock);
-	}
-	ct_lock_release(&app->lock);
-	return NULL;
-}
-
-static void stop_housekeeper(struct app *app)
-{
-	if (!app->housekeeper_runs)
-		return;
-	ct_lock_take(&app->lock);
-	app->stopping = true;
-	ct_condition_broadcast(&app->changed);
-	ct_lock_release(&app->lock);
-	(void)pthread_join(app->housekeeper, NULL); /* our own thread, joined once */
-	app->housekeeper_runs = false;
-}
-
 /* ---- life ---- */
+
+static int start_housekeeper(struct app *app)
+{
+	const struct ct_config *config = app->config;
+	return ct_housekeeper_start(
+	    &(struct ct_housekeeper_options){
+		.metadata = app->metadata,
+		.store = app->store,
+		.uploads = app->uploads,
+		.upload_expiry_ms = (int64_t)config->upload_expiry.number * 1000,
+		.grace_ms = (int64_t)config->sweep_grace.number * 1000,
+		.scrub_rate = config->scrub_rate.number,
+	    },
+	    &app->housekeeper);
+}
 
 static int start(struct app *app)
 {
@@ -407,8 +360,7 @@ static int start(struct app *app)
 	if (r == 0)
 		r = ct_uploads_start(app->uploads);
 	if (r == 0)
-		r = ct_thread_start("ct-housekeeper", run_housekeeper, app, &app->housekeeper);
-	app->housekeeper_runs = r == 0;
+		r = start_housekeeper(app);
 	if (r == 0)
 		r = ct_http_server_start(app->server);
 	if (r < 0)
@@ -480,7 +432,8 @@ static void stop_parts(struct app *app)
 		ct_operations_drain(app->operations);
 	if (app->server)
 		ct_http_server_stop(app->server, timeout_ms);
-	stop_housekeeper(app);
+	ct_housekeeper_stop(app->housekeeper);
+	app->housekeeper = NULL;
 	while (app->uploads && ct_uploads_stop(app->uploads, STOP_CUT_MS) < 0)
 		ct_log(CT_LOG_WARNING, "stop.uploads_still_saving");
 	int64_t left_ms = until_ms - ct_clock_monotonic_ms();
@@ -489,6 +442,9 @@ static void stop_parts(struct app *app)
 
 static void free_parts(struct app *app)
 {
+	int r = app->store ? ct_blob_store_flush(app->store) : 0;
+	if (r < 0)
+		ct_log(CT_LOG_ERROR, "stop.not_flushed", CT_LOG_CODE(r));
 	ct_thread_pool_free(app->fill_pool);
 	ct_thread_pool_free(app->commit_pool);
 	ct_metadata_close(app->metadata);

@@ -32,10 +32,7 @@ struct ct_disk_calls ct_disk_calls = {
 	.fallocate = fallocate,
 	.open_nameless = open_nameless,
 	.renameat2 = renameat2,
-};
-
-struct ct_blob_object {
-	int fd;
+	.syncfs = syncfs,
 };
 
 CT_DEFINE_CLEANUP(close_directory_stream, DIR *, (void)closedir)
@@ -60,6 +57,10 @@ int ct_disk_error(int error_number)
  */
 int ct_disk_sync(struct ct_disk *disk, int fd, bool data_only)
 {
+	if (disk->is_async) {
+		atomic_store(&disk->is_dirty, true);
+		return 0;
+	}
 	int r = data_only ? ct_disk_calls.fdatasync(fd) : ct_disk_calls.fsync(fd);
 
 	if (r < 0) {
@@ -437,6 +438,13 @@ static bool is_healthy(const void *backend)
 	return !atomic_load(&disk->unhealthy);
 }
 
+static bool is_strict(const void *backend)
+{
+	const struct ct_disk *disk = backend;
+
+	return !disk->is_async;
+}
+
 static int available(void *backend, uint64_t *ret_bytes)
 {
 	return ct_disk_space_available(backend, ret_bytes);
@@ -470,6 +478,11 @@ static const struct ct_blob_backend_ops disk_ops = {
 	.object_close = object_close,
 	.object_sync = object_sync,
 	.object_remove = object_remove,
+	.object_visit = ct_disk_object_visit,
+	.object_look = ct_disk_object_look,
+	.object_set_aside = ct_disk_object_set_aside,
+	.is_strict = is_strict,
+	.flush = ct_disk_flush,
 };
 
 int ct_blob_store_open_disk(const struct ct_disk_options *options, struct ct_blob_store **ret_store)
@@ -483,6 +496,8 @@ int ct_blob_store_open_disk(const struct ct_disk_options *options, struct ct_blo
 	for (int class = 0; class < CT_BLOB_CLASS_COUNT; class ++)
 		disk->class_fds[class] = -1;
 	atomic_init(&disk->unhealthy, false);
+	atomic_init(&disk->is_dirty, false);
+	disk->is_async = options->is_async;
 	ct_lock_init(&disk->space.lock, CT_LOCK_SPACE);
 	disk->space.assumed_free = options->assumed_free;
 	disk->space.reserve_bytes =

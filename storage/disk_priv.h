@@ -25,9 +25,15 @@ struct ct_disk {
 	int data_fd, lock_fd, staging_fd; /* set once */
 	int class_fds[CT_BLOB_CLASS_COUNT];
 	uint64_t window_bytes;
+	bool is_async; /* set once: syncing is left to ct_disk_flush() */
 	atomic_bool unhealthy;
+	atomic_bool is_dirty; /* async: something was not synced yet */
 	struct ct_disk_space space;
 	struct ct_blob_stage *named_stages; /* under space.lock: those that are open */
+};
+
+struct ct_blob_object {
+	int fd;
 };
 
 struct ct_blob_stage {
@@ -76,6 +82,17 @@ int ct_disk_publish(struct ct_disk *disk, struct ct_blob_stage *stage, uint64_t 
 int ct_disk_publish_again(
     struct ct_disk *disk, enum ct_blob_class class, const struct ct_digest *digest);
 
+/* ---- disk_upkeep.c: operations of the backend ---- */
+
+int ct_disk_object_visit(void *backend, enum ct_blob_class class, unsigned shard,
+    int (*visit)(const struct ct_digest *digest, const struct ct_blob_info *info, void *arg),
+    void *arg);
+int ct_disk_object_look(void *backend, enum ct_blob_class class, const struct ct_digest *digest,
+    struct ct_blob_info *ret_info);
+int ct_disk_object_set_aside(void *backend, struct ct_blob_object *object, enum ct_blob_class class,
+    const struct ct_digest *digest);
+int ct_disk_flush(void *backend);
+
 /* ---- disk.c ---- */
 
 /*
@@ -84,7 +101,10 @@ int ct_disk_publish_again(
  */
 int ct_disk_error(int error_number);
 
-/* fsync, or fdatasync: a failure makes the store unhealthy for good. */
+/*
+ * fsync, or fdatasync: a failure makes the store unhealthy for good. An async store only notes that
+ * it is to be done.
+ */
 int ct_disk_sync(struct ct_disk *disk, int fd, bool data_only);
 
 /*
@@ -95,6 +115,7 @@ struct ct_disk_calls {
 	int (*fsync)(int fd);
 	int (*fdatasync)(int fd);
 	int (*fallocate)(int fd, int mode, off_t offset, off_t length);
+	int (*syncfs)(int fd);
 	int (*open_nameless)(int directory_fd); /* O_TMPFILE */
 	int (*renameat2)(
 	    int old_fd, const char *old_name, int new_fd, const char *new_name, unsigned flags);

@@ -253,6 +253,47 @@ static int object_remove(void *backend, enum ct_blob_class class, const struct c
 	return r < 0 ? r : fault.error;
 }
 
+static int object_visit(void *backend, enum ct_blob_class class, unsigned shard,
+    int (*visit)(const struct ct_digest *digest, const struct ct_blob_info *info, void *arg),
+    void *arg)
+{
+	struct failing *failing = backend;
+
+	return ct_blob_visit(failing->inner, class, shard, visit, arg);
+}
+
+static int object_look(void *backend, enum ct_blob_class class, const struct ct_digest *digest,
+    struct ct_blob_info *ret_info)
+{
+	struct failing *failing = backend;
+	const struct ct_blob_store *inner = failing->inner;
+
+	return inner->ops->object_look(inner->backend, class, digest, ret_info);
+}
+
+static int object_set_aside(void *backend, struct ct_blob_object *object, enum ct_blob_class class,
+    const struct ct_digest *digest)
+{
+	struct failing *failing = backend;
+	const struct ct_blob_store *inner = failing->inner;
+
+	return inner->ops->object_set_aside(inner->backend, object, class, digest);
+}
+
+static bool is_strict(const void *backend)
+{
+	const struct failing *failing = backend;
+
+	return failing->inner->ops->is_strict(failing->inner->backend);
+}
+
+static int flush(void *backend)
+{
+	struct failing *failing = backend;
+
+	return ct_blob_store_flush(failing->inner);
+}
+
 static const struct ct_blob_backend_ops failing_ops = {
 	.close = failing_close,
 	.is_healthy = is_healthy,
@@ -271,6 +312,11 @@ static const struct ct_blob_backend_ops failing_ops = {
 	.object_close = object_close,
 	.object_sync = object_sync,
 	.object_remove = object_remove,
+	.object_visit = object_visit,
+	.object_look = object_look,
+	.object_set_aside = object_set_aside,
+	.is_strict = is_strict,
+	.flush = flush,
 };
 
 int ct_blob_store_open_failing(

@@ -38,6 +38,7 @@ struct ct_blob_object {
 	struct ct_digest digest;
 	uint8_t *data;
 	uint64_t size_bytes;
+	int64_t modified_ms; /* under the lock */
 	unsigned references; /* under the lock: its name in the list, and readers */
 	struct ct_blob_object *next;
 };
@@ -332,6 +333,7 @@ static void publish_locked(
 	object->class = stage->class;
 	object->data = ct_steal(stage->data);
 	object->references = 1;
+	object->modified_ms = ct_clock_wall_ms();
 	object->next = memory->objects;
 	memory->objects = object;
 	memory->used_bytes += object->size_bytes;
@@ -348,8 +350,10 @@ static int stage_publish(void *backend, struct ct_blob_stage *stage, uint64_t si
 	object->digest = *digest;
 	object->size_bytes = size_bytes;
 	ct_lock_take(&memory->lock);
-	bool was_present = *find_object_locked(memory, stage->class, digest) != NULL;
+	struct ct_blob_object *present = *find_object_locked(memory, stage->class, digest);
+	bool was_present = present != NULL;
 	if (was_present) {
+		present->modified_ms = ct_clock_wall_ms();
 		drop_locked(memory, stage);
 		stage->id[0] = '\0';
 	} else {
@@ -453,7 +457,91 @@ static int object_remove(void *backend, enum ct_blob_class class, const struct c
 	return 0;
 }
 
+struct seen {
+	struct ct_digest digest;
+	struct ct_blob_info info;
+};
+
+static int list_objects(struct memory *memory, enum ct_blob_class class, unsigned shard,
+    struct seen **ret_list, size_t *ret_count)
+{
+	size_t count = 0, i = 0;
+
+	ct_lock_take(&memory->lock);
+	for (const struct ct_blob_object *object = memory->objects; object; object = object->next)
+		count++;
+	struct seen *list = calloc(count + 1, sizeof(*list));
+	for (const struct ct_blob_object *object = memory->objects; object && list;
+	     object = object->next)
+		if (object->class == class && object->digest.bytes[0] == shard)
+			list[i++] = (struct seen){ object->digest,
+				{ object->size_bytes, object->modified_ms } };
+	ct_lock_release(&memory->lock);
+	if (list == NULL)
+		return -ENOMEM;
+	*ret_list = list;
+	*ret_count = i;
+	return 0;
+}
+
+/* Over a copy, as no lock is held over a callback. */
+static int object_visit(void *backend, enum ct_blob_class class, unsigned shard,
+    int (*visit)(const struct ct_digest *digest, const struct ct_blob_info *info, void *arg),
+    void *arg)
+{
+	ct_cleanup(ct_free_pointer) struct seen *list = NULL;
+	size_t count = 0;
+
+	int r = list_objects(backend, class, shard, &list, &count);
+	for (size_t i = 0; r == 0 && i < count; i++)
+		r = visit(&list[i].digest, &list[i].info, arg);
+	return r;
+}
+
+static int object_look(void *backend, enum ct_blob_class class, const struct ct_digest *digest,
+    struct ct_blob_info *ret_info)
+{
+	struct memory *memory = backend;
+
+	ct_lock_take(&memory->lock);
+	const struct ct_blob_object *object = *find_object_locked(memory, class, digest);
+	bool is_present = object != NULL;
+	if (is_present)
+		*ret_info = (struct ct_blob_info){ object->size_bytes, object->modified_ms };
+	ct_lock_release(&memory->lock);
+	return is_present ? 0 : CT_ERROR_NOT_FOUND;
+}
+
+/* It has no quarantine: what is set aside is gone when its readers are. */
+static int object_set_aside(void *backend, struct ct_blob_object *object, enum ct_blob_class class,
+    const struct ct_digest *digest)
+{
+	struct memory *memory = backend;
+
+	ct_lock_take(&memory->lock);
+	struct ct_blob_object **link = find_object_locked(memory, class, digest);
+	bool is_same = *link == object;
+	if (is_same) {
+		*link = object->next;
+		unref_locked(memory, object);
+	}
+	ct_lock_release(&memory->lock);
+	return is_same ? 0 : -ESTALE;
+}
+
 /* ---- the store ---- */
+
+static bool is_strict(const void *backend)
+{
+	(void)backend;
+	return true;
+}
+
+static int flush(void *backend)
+{
+	(void)backend;
+	return 0;
+}
 
 static void memory_close(void *backend)
 {
@@ -496,6 +584,11 @@ static const struct ct_blob_backend_ops memory_ops = {
 	.object_close = object_close,
 	.object_sync = object_sync,
 	.object_remove = object_remove,
+	.object_visit = object_visit,
+	.object_look = object_look,
+	.object_set_aside = object_set_aside,
+	.is_strict = is_strict,
+	.flush = flush,
 };
 
 int ct_blob_store_open_memory(uint64_t capacity_bytes, struct ct_blob_store **ret_store)

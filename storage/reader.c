@@ -12,6 +12,7 @@
 struct ct_blob_reader {
 	struct ct_blob_store *store;
 	struct ct_blob_object *object;
+	enum ct_blob_class class;
 	struct ct_digest digest;
 	uint64_t size_bytes;
 }; /* all set once */
@@ -24,6 +25,7 @@ int ct_blob_reader_open(struct ct_blob_store *store, enum ct_blob_class class,
 	if (reader == NULL)
 		return -ENOMEM;
 	reader->store = store;
+	reader->class = class;
 	reader->digest = *digest;
 	int r = store->ops->object_open(
 	    store->backend, class, digest, &reader->object, &reader->size_bytes);
@@ -80,6 +82,20 @@ int ct_blob_reader_dup_fd(struct ct_blob_reader *reader, int *ret_fd)
 	const struct ct_blob_store *store = reader->store;
 
 	return store->ops->object_dup_fd(store->backend, reader->object, ret_fd);
+}
+
+int ct_blob_set_aside(struct ct_blob_reader *reader)
+{
+	struct ct_blob_store *store = reader->store;
+	struct ct_blob_claim claim;
+
+	int r = ct_blob_claim_to_remove(&store->claims, &claim, reader->class, &reader->digest);
+	if (r < 0)
+		return r;
+	r = store->ops->object_set_aside(
+	    store->backend, reader->object, reader->class, &reader->digest);
+	ct_blob_claim_end(&store->claims, &claim);
+	return r;
 }
 
 void ct_blob_reader_close(struct ct_blob_reader *reader)

@@ -22,6 +22,7 @@ int ct_blob_store_new(
 	}
 	store->ops = ops;
 	store->backend = backend;
+	ct_blob_claims_init(&store->claims);
 	*ret_store = store;
 	return 0;
 }
@@ -31,6 +32,7 @@ void ct_blob_store_close(struct ct_blob_store *store)
 	if (store == NULL)
 		return;
 	store->ops->close(store->backend);
+	ct_blob_claims_done(&store->claims);
 	free(store);
 }
 
@@ -72,4 +74,45 @@ int ct_blob_remove(
 {
 	CT_ASSERT(class < CT_BLOB_CLASS_COUNT);
 	return store->ops->object_remove(store->backend, class, digest);
+}
+
+int ct_blob_visit(struct ct_blob_store *store, enum ct_blob_class class, unsigned shard,
+    int (*visit)(const struct ct_digest *digest, const struct ct_blob_info *info, void *arg),
+    void *arg)
+{
+	CT_ASSERT(class < CT_BLOB_CLASS_COUNT && shard < CT_BLOB_SHARDS);
+	return store->ops->object_visit(store->backend, class, shard, visit, arg);
+}
+
+/* The row goes first: a crash between leaves a file without a row, never the other way round. */
+static int remove_claimed(struct ct_blob_store *store, const struct ct_blob_claim *claim,
+    int64_t before_ms, ct_blob_let_go_fn let_go, void *arg)
+{
+	struct ct_blob_info info;
+
+	int r = store->ops->object_look(store->backend, claim->class, &claim->digest, &info);
+	if (r < 0 && r != CT_ERROR_NOT_FOUND)
+		return r;
+	if (r == 0 && info.modified_ms >= before_ms)
+		return -EBUSY;
+	r = let_go(claim->class, &claim->digest, arg);
+	return r < 0 ? r : store->ops->object_remove(store->backend, claim->class, &claim->digest);
+}
+
+int ct_blob_remove_unused(struct ct_blob_store *store, enum ct_blob_class class,
+    const struct ct_digest *digest, int64_t before_ms, ct_blob_let_go_fn let_go, void *arg)
+{
+	struct ct_blob_claim claim;
+
+	int r = ct_blob_claim_to_remove(&store->claims, &claim, class, digest);
+	if (r < 0)
+		return r;
+	r = remove_claimed(store, &claim, before_ms, let_go, arg);
+	ct_blob_claim_end(&store->claims, &claim);
+	return r;
+}
+
+int ct_blob_store_flush(struct ct_blob_store *store)
+{
+	return store->ops->flush(store->backend);
 }

@@ -5,10 +5,12 @@
 #define CT_STORAGE_STORE_PRIV_H
 
 #include "calotype/blob_backend.h"
+#include "storage/claims.h"
 
 struct ct_blob_store {
 	const struct ct_blob_backend_ops *ops; /* set once */
 	void *backend;			       /* set once */
+	struct ct_blob_claims claims;
 };
 
 /* 0, or CT_ERROR_STORE_UNHEALTHY: asked before anything is written. */

@@ -15,6 +15,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#define PREFIX_BLOCK_BYTES (128u << 10)
+
 struct ct_blob_writer {
 	struct ct_blob_store *store; /* set once */
 	struct ct_blob_stage *stage; /* NULL: the blob was published before a crash */
@@ -23,6 +25,8 @@ struct ct_blob_writer {
 	uint64_t offset;
 	struct ct_hash hash; /* of the bytes before `offset` */
 	bool committed;
+	bool is_claimed;
+	struct ct_blob_claim claim; /* from the commit to the close */
 };
 
 static int check_options(
@@ -84,6 +88,33 @@ static void digest_so_far(const struct ct_blob_writer *writer, struct ct_digest 
 	ct_hash_final(&hash, ret_digest);
 }
 
+/* What is in the staging file must have the digest that the saved state stands for. */
+static int hash_prefix(struct ct_blob_writer *writer)
+{
+	struct ct_blob_store *store = writer->store;
+	struct ct_digest expected, found;
+	struct ct_hash hash;
+	ct_cleanup(ct_free_pointer) uint8_t *block = malloc(PREFIX_BLOCK_BYTES);
+
+	if (block == NULL)
+		return -ENOMEM;
+	ct_hash_init(&hash);
+	for (uint64_t offset = 0; offset < writer->offset;) {
+		uint64_t left = writer->offset - offset;
+		size_t length = left < PREFIX_BLOCK_BYTES ? (size_t)left : PREFIX_BLOCK_BYTES;
+		int r =
+		    store->ops->stage_read(store->backend, writer->stage, offset, block, length);
+
+		if (r < 0)
+			return r;
+		ct_hash_update(&hash, block, length);
+		offset += length;
+	}
+	ct_hash_final(&hash, &found);
+	digest_so_far(writer, &expected);
+	return ct_digest_equal(&found, &expected) ? 0 : CT_ERROR_STAGING_DAMAGED;
+}
+
 static bool is_published(const struct ct_blob_writer *writer)
 {
 	const struct ct_blob_store *store = writer->store;
@@ -97,6 +128,22 @@ static bool is_published(const struct ct_blob_writer *writer)
 		return false;
 	store->ops->object_close(store->backend, object);
 	return size_bytes == writer->offset;
+}
+
+/*
+ * Where a checkpoint does not wait for the disk, a power cut may have kept the row and lost the
+ * bytes: they are hashed again. Closes the stage when they are not what was sent.
+ */
+static int check_prefix(struct ct_blob_writer *writer)
+{
+	struct ct_blob_store *store = writer->store;
+
+	if (writer->offset == 0 || store->ops->is_strict(store->backend))
+		return 0;
+	int r = hash_prefix(writer);
+	if (r < 0)
+		store->ops->stage_close(store->backend, ct_steal(writer->stage), false);
+	return r;
 }
 
 int ct_blob_writer_resume(struct ct_blob_store *store, const struct ct_blob_writer_options *options,
@@ -115,6 +162,8 @@ int ct_blob_writer_resume(struct ct_blob_store *store, const struct ct_blob_writ
 	if (r < 0)
 		return r;
 	r = store->ops->stage_open(store->backend, options, true, at->offset, &writer->stage);
+	if (r == 0)
+		r = check_prefix(writer);
 	if (r == CT_ERROR_STAGING_DAMAGED && at->offset == options->declared_bytes &&
 	    is_published(writer))
 		r = 0;
@@ -194,6 +243,9 @@ int ct_blob_writer_commit(struct ct_blob_writer *writer, struct ct_blob_committe
 		return CT_ERROR_LENGTH_MISMATCH;
 
 	digest_so_far(writer, &digest);
+	if (!writer->is_claimed)
+		ct_blob_claim_to_publish(&store->claims, &writer->claim, writer->class, &digest);
+	writer->is_claimed = true;
 	if (writer->stage != NULL) {
 		r = store->ops->stage_publish(
 		    store->backend, writer->stage, writer->offset, &digest, &was_present);
@@ -205,6 +257,9 @@ int ct_blob_writer_commit(struct ct_blob_writer *writer, struct ct_blob_committe
 	if (r < 0)
 		return r;
 	writer->committed = true;
+	/* Here, where waiting for the disk is allowed. */
+	if (writer->stage != NULL)
+		store->ops->stage_close(store->backend, ct_steal(writer->stage), false);
 	*ret_committed = (struct ct_blob_committed){
 		.digest = digest,
 		.size_bytes = writer->offset,
@@ -219,6 +274,8 @@ static void end(struct ct_blob_writer *writer, bool discard)
 		return;
 	if (writer->stage != NULL)
 		writer->store->ops->stage_close(writer->store->backend, writer->stage, discard);
+	if (writer->is_claimed)
+		ct_blob_claim_end(&writer->store->claims, &writer->claim);
 	free(writer);
 }
 

@@ -4,8 +4,9 @@
  * what a housekeeper does with one in blob_upkeep.h.
  *
  * Durability: when ct_blob_writer_commit() has returned 0 for an original, its bytes and its name
- * survive a power cut (strict; the fine print is in storage/README.md). When
- * ct_blob_writer_sync() has returned 0, the bytes up to the checkpoint survive one.
+ * survive a power cut (the fine print is in storage/README.md). When ct_blob_writer_sync() has
+ * returned 0, the bytes up to the checkpoint survive one. A store opened as async promises both
+ * for a crash of the process only; what a power cut has taken or torn is found when it is hashed.
  *
  * Threads: a store may be used from any thread. A writer or a reader belongs to one thread at a
  * time; handing it over needs a lock or a queue between. Functions marked BLOCKING wait for the
@@ -114,7 +115,11 @@ int ct_blob_writer_sync(struct ct_blob_writer *writer, struct ct_blob_checkpoint
  */
 int ct_blob_writer_commit(struct ct_blob_writer *writer, struct ct_blob_committed *ret_committed);
 
-/* Frees the writer and its reservation; a named staging file stays. NULL is allowed. */
+/*
+ * Frees the writer and its reservation; a named staging file stays. After a commit nobody removes
+ * the blob before this, so the caller writes its row first; it does not block then. NULL is
+ * allowed.
+ */
 void ct_blob_writer_close(struct ct_blob_writer *writer);
 
 /* Frees the writer and removes its staging file. NULL is allowed. */

@@ -7,6 +7,7 @@
 #define CALOTYPE_BLOB_BACKEND_H
 
 #include "calotype/blob.h"
+#include "calotype/blob_upkeep.h"
 
 struct ct_blob_stage;  /* an open staging file */
 struct ct_blob_object; /* an open blob */
@@ -15,6 +16,10 @@ struct ct_blob_backend_ops {
 	void (*close)(void *backend);
 	bool (*is_healthy)(const void *backend);
 	int (*available)(void *backend, uint64_t *ret_bytes);
+	/* False: a checkpoint may be of bytes that a power cut has taken, so a resume checks them.
+	 */
+	bool (*is_strict)(const void *backend);
+	int (*flush)(void *backend); /* ct_blob_store_flush() */
 
 	/* `offset`: 0 and fresh, or where a resumed one is cut; see blob.h for reserving. */
 	int (*stage_open)(void *backend, const struct ct_blob_writer_options *options, bool resume,
@@ -43,6 +48,16 @@ struct ct_blob_backend_ops {
 	int (*object_sync)(void *backend, enum ct_blob_class class, const struct ct_digest *digest);
 	int (*object_remove)(
 	    void *backend, enum ct_blob_class class, const struct ct_digest *digest);
+
+	/* As ct_blob_visit() and ct_blob_set_aside(); the caller has claimed what is set aside. */
+	int (*object_visit)(void *backend, enum ct_blob_class class, unsigned shard,
+	    int (*visit)(
+		const struct ct_digest *digest, const struct ct_blob_info *info, void *arg),
+	    void *arg);
+	int (*object_look)(void *backend, enum ct_blob_class class, const struct ct_digest *digest,
+	    struct ct_blob_info *ret_info); /* CT_ERROR_NOT_FOUND */
+	int (*object_set_aside)(void *backend, struct ct_blob_object *object,
+	    enum ct_blob_class class, const struct ct_digest *digest);
 };
 
 /* Takes over `backend` also when it fails. */

@@ -11,6 +11,7 @@ struct ct_disk_options {
 	const char *directory;	/* the data directory; made when missing */
 	uint64_t reserve_bytes; /* kept free for the rest of the system [256 MiB] */
 	uint64_t window_bytes;	/* reservation step of uploads of unknown length [64 MiB] */
+	bool is_async;		/* no operation waits for the disk; see ct_blob_store_flush() */
 	uint64_t assumed_free;	/* tests: the free space of the file system [ask it] */
 };
 

@@ -47,8 +47,10 @@ static int look_up(const struct ct_delivery_wanted *wanted, struct ct_blob_row *
 
 static int report_lost(char ret_detail[CT_CACHE_DETAIL_BYTES])
 {
-	(void)snprintf(ret_detail, CT_CACHE_DETAIL_BYTES, "the store has lost this original");
-	return -EIO;
+	(void)snprintf(ret_detail, CT_CACHE_DETAIL_BYTES,
+	    "the stored original is missing or was damaged and put aside; uploading the same file "
+	    "again heals this");
+	return CT_ERROR_CONTENT_LOST;
 }
 
 static int fill_blob(

@@ -61,6 +61,9 @@ static int run_deletion(struct ct_metadata_view *view, void *arg)
 	r = ct_image_delete(view, deletion->id);
 	if (r < 0)
 		return r;
+	r = ct_blob_touch(view, &row.digest, ct_clock_wall_ms());
+	if (r < 0)
+		return r;
 	r = ct_blob_is_visible(view, &row.digest, &visible);
 	if (r < 0)
 		return r;

@@ -13,6 +13,9 @@ static const char reference_sql[] =
     "INSERT INTO blob (" COLUMNS ") VALUES (?, ?, ?, 0, ?, ?) "
     "ON CONFLICT (digest) DO UPDATE SET deleting = 0, last_ref_at = excluded.last_ref_at";
 static const char get_sql[] = "SELECT " COLUMNS " FROM blob WHERE digest = ?";
+static const char touch_sql[] = "UPDATE blob SET last_ref_at = ? WHERE digest = ?";
+static const char list_sql[] =
+    "SELECT " COLUMNS " FROM blob WHERE digest > ? ORDER BY digest LIMIT ?";
 static const char is_visible_sql[] =
     "SELECT EXISTS (SELECT 1 FROM image WHERE digest = ? AND state = 1)";
 static const char begin_sweep_sql[] =
@@ -71,6 +74,39 @@ int ct_blob_is_visible(
 	return ct_query_end(&query);
 }
 
+int ct_blob_touch(struct ct_metadata_view *view, const struct ct_digest *digest, int64_t at)
+{
+	ct_cleanup(ct_query_done) struct ct_query query = ct_query_begin_change(view, touch_sql);
+	ct_query_bind_number(&query, at);
+	ct_query_bind_digest(&query, digest);
+	return ct_query_run_one(&query);
+}
+
+static int read_rows(struct ct_query *query, struct ct_blob_row *ret_rows, int capacity)
+{
+	int count = 0;
+	int r;
+	while ((r = ct_query_step(query)) > 0) {
+		CT_ASSERT(count < capacity);
+		r = read_row(query, &ret_rows[count]);
+		if (r < 0)
+			break;
+		count++;
+	}
+	return r < 0 ? r : count;
+}
+
+int ct_blob_list(struct ct_metadata_view *view, const struct ct_digest *after,
+    struct ct_blob_row *ret_rows, int capacity)
+{
+	ct_cleanup(ct_query_done) struct ct_query query = ct_query_begin(view, list_sql);
+	/* No bytes at all come before every digest. */
+	ct_query_bind_bytes(&query, after != NULL ? (const void *)after->bytes : "",
+	    after != NULL ? CT_DIGEST_BYTES : 0);
+	ct_query_bind_number(&query, capacity);
+	return read_rows(&query, ret_rows, capacity);
+}
+
 int ct_blob_begin_sweep(
     struct ct_metadata_view *view, int64_t before, struct ct_blob_row *ret_rows, int capacity)
 {
@@ -78,16 +114,7 @@ int ct_blob_begin_sweep(
 	    ct_query_begin_change(view, begin_sweep_sql);
 	ct_query_bind_number(&query, before);
 	ct_query_bind_number(&query, capacity);
-	int count = 0;
-	int r;
-	while ((r = ct_query_step(&query)) > 0) {
-		CT_ASSERT(count < capacity);
-		r = read_row(&query, &ret_rows[count]);
-		if (r < 0)
-			break;
-		count++;
-	}
-	return r < 0 ? r : count;
+	return read_rows(&query, ret_rows, capacity);
 }
 
 int ct_blob_end_sweep(struct ct_metadata_view *view, const struct ct_digest *digest)

@@ -22,6 +22,11 @@ struct ct_blob_row {
 int ct_blob_reference(struct ct_metadata_view *view, const struct ct_blob_row *row);
 int ct_blob_get(
     struct ct_metadata_view *view, const struct ct_digest *digest, struct ct_blob_row *ret_row);
+/* Sets last_ref_at: from now on it is kept for the grace period of the sweep. */
+int ct_blob_touch(struct ct_metadata_view *view, const struct ct_digest *digest, int64_t at);
+/* By rising digest, after `after` (NULL: from the first); count. */
+int ct_blob_list(struct ct_metadata_view *view, const struct ct_digest *after,
+    struct ct_blob_row *ret_rows, int capacity);
 /* Is there an image in state ready on it? */
 int ct_blob_is_visible(
     struct ct_metadata_view *view, const struct ct_digest *digest, bool *ret_visible);

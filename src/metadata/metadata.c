@@ -84,6 +84,8 @@ int ct_metadata_open(const struct ct_metadata_options *options, struct ct_metada
 		return r;
 	int64_t receiving;
 	r = prepare(options->path, view, &receiving);
+	if (r >= 0 && options->is_async)
+		r = ct_connection_execute(view, "PRAGMA synchronous = NORMAL");
 	if (r >= 0 && options->busy_ms != 0)
 		r = ct_connection_set_busy_ms(view, options->busy_ms);
 	if (r < 0)

@@ -1,6 +1,7 @@
 /*
  * The database: rows as plain values, reads through a view, writes in transactions that one writer
- * thread runs and commits in groups (SQLite: WAL, synchronous=FULL). The rows of each table have a
+ * thread runs and commits in groups (SQLite: WAL, synchronous=FULL, or NORMAL when async: a power
+ * cut may then take the last commits, but each whole and in order). The rows of each table have a
  * header of their own beside this one.
  *
  * A view is a connection: a reader's, or the writer's inside a transaction. Row functions take
@@ -30,6 +31,7 @@ struct ct_metadata_options {
 	unsigned max_readers; /* [16] */
 	unsigned max_queued;  /* transactions waiting for the writer [4096] */
 	unsigned max_group;   /* transactions in one commit [256] */
+	bool is_async;	      /* a commit does not wait for the disk (synchronous=NORMAL) */
 	unsigned busy_ms;     /* longest wait for the write lock of another process [10 s] */
 };
 

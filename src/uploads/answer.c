@@ -41,6 +41,17 @@ void ct_answer_job_link(
 	ct_http_response_header(response, "Link", link);
 }
 
+void ct_answer_durability(
+    const struct ct_uploads *uploads, struct ct_http_response *response, struct ct_json *job)
+{
+	if (!uploads->options.is_async)
+		return;
+	if (response != NULL)
+		ct_http_response_header(response, "Calotype-Durability", "async");
+	if (job != NULL)
+		ct_json_set_text(job, "durability", "async");
+}
+
 static struct ct_http_response *too_large(const struct ct_uploads *uploads,
     const struct ct_http_request *request, const struct ct_session *session, uint64_t value_bytes)
 {

@@ -16,6 +16,14 @@ void ct_answer_location(const struct ct_uploads *uploads, struct ct_http_respons
 void ct_answer_job_link(
     const struct ct_uploads *uploads, struct ct_http_response *response, const char *job_id);
 
+/*
+ * For what acknowledges bytes that may still be lost at a power cut (--durability async): the
+ * header `Calotype-Durability: async`, and `durability` as a member of the job. Either may be NULL.
+ * Nothing in a strict server.
+ */
+void ct_answer_durability(
+    const struct ct_uploads *uploads, struct ct_http_response *response, struct ct_json *job);
+
 /* The problem of a session's error: its limit and value, or why it was refused. `session` may be
  * NULL; `value_bytes` is what passed a limit. */
 struct ct_http_response *ct_answer_problem(const struct ct_uploads *uploads,

@@ -111,6 +111,8 @@ static void committed(void *arg, int result)
 	struct ct_session *session = arg;
 	struct ct_upload_row *row = &session->row;
 
+	/* Until now the writer has kept the blob from being swept: its row is there, or will be. */
+	ct_blob_writer_close(ct_steal(session->writer));
 	if (result < 0) {
 		row->state = CT_UPLOAD_FINISHING;
 		row->image_id[0] = row->job_id[0] = '\0';
@@ -168,8 +170,6 @@ static void run_publish(void *arg)
 	struct ct_session *session = arg;
 
 	int r = ct_blob_writer_commit(session->writer, &session->committed);
-	if (r == 0)
-		ct_blob_writer_close(ct_steal(session->writer));
 	if (r == 0)
 		r = submit_transaction(session);
 	if (r < 0) {

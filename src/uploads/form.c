@@ -424,12 +424,14 @@ static void take_event(struct ct_form *form, const struct ct_multipart_event *ev
 
 /* ---- the answer ---- */
 
-static struct ct_json *entry_of(struct part *part)
+static struct ct_json *entry_of(const struct ct_form *form, struct part *part)
 {
 	struct ct_json *entry = part->status == 202 ? ct_job_to_json(&part->job) : ct_json_object();
 
 	if (part->status != 202)
 		ct_json_set(entry, "error", ct_steal(part->problem));
+	else
+		ct_answer_durability(form->uploads, NULL, entry);
 	ct_json_set_text(entry, "filename", part->filename[0] != '\0' ? part->filename : NULL);
 	return entry;
 }
@@ -458,10 +460,12 @@ static enum ct_http_next answer(struct ct_form *form)
 			taken = part;
 			taken_count++;
 		}
-		ct_json_append(jobs, entry_of(part));
+		ct_json_append(jobs, entry_of(form, part));
 	}
 	int status = taken != NULL ? 202 : form->first->status;
 	struct ct_http_response *response = ct_http_response_new(status);
+	if (taken != NULL)
+		ct_answer_durability(form->uploads, response, NULL);
 	if (taken_count == 1) {
 		ct_answer_location(form->uploads, response, "jobs", taken->job.id);
 		ct_answer_job_link(form->uploads, response, taken->job.id);

@@ -91,6 +91,7 @@ static enum ct_http_next answer_progress(struct tus *tus)
 {
 	struct ct_http_response *response = response_new(tus->creates ? 201 : 204);
 
+	ct_answer_durability(tus->uploads, response, NULL);
 	add_progress(tus, response);
 	return answer(tus, response);
 }

@@ -10,6 +10,7 @@
 #define CT_UPLOADS_H
 
 #include "config/image_types.h"
+#include <stdbool.h>
 #include <stdint.h>
 
 struct ct_blob_store;
@@ -33,7 +34,8 @@ struct ct_uploads_options {
 	const char *owner;		    /* this server's name, for leases; at most 24 bytes */
 	const char *public_url;		    /* before Location; NULL: it is relative */
 	const char
-	    *accept; /* media types, comma between, "image/" "*" allowed [CT_UPLOADS_ACCEPT] */
+	    *accept;   /* media types, comma between, "image/" "*" allowed [CT_UPLOADS_ACCEPT] */
+	bool is_async; /* the store does not wait for the disk: answers say so */
 	uint64_t max_file_bytes;   /* [CT_UPLOADS_MAX_FILE_BYTES] */
 	unsigned max_open_uploads; /* resumable ones not yet ended [CT_UPLOADS_MAX_OPEN] */
 	int64_t expiry_ms;	   /* of a resumable one, from its last byte [24 h] */

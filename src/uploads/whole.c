@@ -172,7 +172,9 @@ static struct ct_http_response *accepted(struct whole *whole)
 	struct ct_job_row job;
 
 	ct_session_job(whole->session, &job);
-	ct_json_append(jobs, ct_job_to_json(&job));
+	struct ct_json *entry = ct_job_to_json(&job);
+	ct_answer_durability(whole->uploads, response, entry);
+	ct_json_append(jobs, entry);
 	ct_json_set(json, "jobs", jobs);
 	ct_answer_location(whole->uploads, response, "jobs", job.id);
 	ct_answer_job_link(whole->uploads, response, job.id);

@@ -382,9 +382,11 @@ Test(delivery, lost_original_is_a_fault)
 	path_of("objects", &digest, path);
 	cr_assert_eq(unlink(path), 0);
 	expect("/blobs/{sha256}", hex_of(&digest), NULL, 500, NULL,
-	    "internal: the store has lost this original");
+	    "content_lost: the stored original is missing or was damaged and put aside; uploading "
+	    "the same file again heals this");
 	expect("/i/{id}/original", id(1), NULL, 500, NULL,
-	    "internal: the store has lost this original");
+	    "content_lost: the stored original is missing or was damaged and put aside; uploading "
+	    "the same file again heals this");
 }
 
 /* Above CT_CACHE_MEMORY_MAX: it stays in its file, and is looked at again whenever it is sent. */
