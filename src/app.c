@@ -210,6 +210,7 @@ static int build_jobs(struct app *app)
 		.owner = app->owner,
 		.kinds = &kind,
 		.kind_count = 1,
+		.public_url = public_url(app),
 		.workers = (unsigned)app->config->workers.number,
 		.readers = app->commit_pool,
 	    },

@@ -1,10 +1,13 @@
 #include "base/url.h"
 
+#include "base/assert.h"
 #include "base/slice.h"
 
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 static bool is_plain(struct ct_slice text)
@@ -84,4 +87,21 @@ bool ct_url_is_origin(struct ct_slice text)
 	    ct_url_normalize(origin, normal, sizeof(normal)) < 0)
 		return false;
 	return strcmp(origin, normal) == 0 && strchr(strstr(origin, "://") + 3, '/') == NULL;
+}
+
+int ct_url_under(char *ret_url, size_t capacity, const char *base, const char *format, ...)
+{
+	size_t length = base != NULL ? strlen(base) : 0;
+	va_list arguments;
+	while (length > 0 && base[length - 1] == '/')
+		length--;
+	if (length >= capacity)
+		return -ENAMETOOLONG;
+	if (length > 0)
+		memcpy(ret_url, base, length);
+	va_start(arguments, format);
+	int count = vsnprintf(ret_url + length, capacity - length, format, arguments);
+	va_end(arguments);
+	CT_ASSERT(count > 0);
+	return (size_t)count < capacity - length ? 0 : -ENAMETOOLONG;
 }

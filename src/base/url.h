@@ -21,6 +21,13 @@ int ct_url_normalize(const char *text, char *ret_url, size_t capacity);
 bool ct_url_is_origin(struct ct_slice text);
 
 /*
+ * An address of ours: `base` (NULL or empty: the address is relative), less the slashes at its end,
+ * and the path that `format` gives, which begins with a slash. -ENAMETOOLONG.
+ */
+int ct_url_under(char *ret_url, size_t capacity, const char *base, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/*
  * "host:port" (RFC 3986 section 3.2): a name, an IPv4 address, an IPv6 address in brackets, which
  * are not part of `*ret_host`, or no host at all. A piece of `text`. `*ret_port` is UINT64_MAX
  * when there is none. -EINVAL: no such host; -ERANGE: a port above 65535.

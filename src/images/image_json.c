@@ -1,5 +1,6 @@
 #include "images/images.h"
 #include "base/cleanup.h"
+#include "base/url.h"
 #include "metadata/images.h"
 #include "metadata/prints.h"
 
@@ -27,19 +28,14 @@ static void set_digest(struct ct_json *json, const char *key, const struct ct_di
 	ct_json_set_text(json, key, hex);
 }
 
-/* "<public_url>/i/<id><rest>"; false when out of memory. */
+/* "<public_url>/i/<id><rest>"; false when it is too long. */
 static bool set_address(
     struct ct_json *json, const char *key, const char *public_url, const char *id, const char *rest)
 {
-	char *text = NULL;
-	const char *prefix = public_url != NULL ? public_url : "";
-	size_t length = strlen(prefix);
-	if (length > 0 && prefix[length - 1] == '/')
-		length--;
-	if (asprintf(&text, "%.*s/i/%s%s", (int)length, prefix, id, rest) < 0)
+	char text[CT_URL_MAX];
+	if (ct_url_under(text, sizeof(text), public_url, "/i/%s%s", id, rest) < 0)
 		return false;
 	ct_json_set_text(json, key, text);
-	free(text);
 	return true;
 }
 

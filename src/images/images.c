@@ -157,6 +157,7 @@ int ct_images_add_routes(struct ct_images *images, struct ct_http_server *server
 		images->states[i] = ct_image_state_name((enum ct_image_state)i);
 	images->list = (struct ct_list){
 		.path = "/images",
+		.public_url = images->public_url,
 		.states = images->states,
 		.state_count = CT_IMAGE_STATE_COUNT,
 		.default_state = CT_IMAGE_READY,

@@ -70,16 +70,6 @@ int ct_plan_prints(int image_width, int image_height, const int *widths, size_t 
 	return 0;
 }
 
-const struct ct_plan_print *ct_plan_serve(const struct ct_plan *plan, int wanted_width)
-{
-	CT_ASSERT(plan->count >= 1 && plan->count <= CT_PLAN_MAX_PRINTS);
-	for (size_t i = 0; wanted_width > 0 && i < plan->count; i++) {
-		if (plan->prints[i].width >= wanted_width)
-			return &plan->prints[i];
-	}
-	return &plan->prints[plan->count - 1];
-}
-
 void ct_plan_operations(int print_width, char ret_operations[CT_PLAN_OPERATIONS_CHARS + 1])
 {
 	CT_ASSERT(is_dimension(print_width));

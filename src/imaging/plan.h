@@ -40,12 +40,6 @@ int ct_plan_prints(int image_width, int image_height, const int *widths, size_t 
     struct ct_plan *ret_plan);
 
 /*
- * The print that serves a requested width: the smallest that is at least as wide, else the widest.
- * `wanted_width` 0 asks for the widest. Borrowed from the plan, never NULL.
- */
-const struct ct_plan_print *ct_plan_serve(const struct ct_plan *plan, int wanted_width);
-
-/*
  * The canonical operations of a print, "w=640&fm=webp": with the digest of the source, the key
  * under which it is kept.
  */

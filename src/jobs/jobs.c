@@ -281,6 +281,7 @@ int ct_jobs_new(const struct ct_jobs_options *options, struct ct_jobs **ret_jobs
 	jobs->metadata = options->metadata;
 	jobs->readers = options->readers;
 	memcpy(jobs->owner, options->owner, strlen(options->owner) + 1);
+	jobs->public_url = options->public_url;
 	jobs->worker_count = options->workers > 0 ? options->workers : DEFAULT_WORKERS;
 	jobs->lease_ms = options->lease_ms > 0 ? options->lease_ms : CT_JOB_LEASE_MS;
 	jobs->backoff_min_ms =

@@ -60,6 +60,7 @@ struct ct_jobs_options {
 	struct ct_metadata *metadata;
 	struct ct_thread_pool *readers; /* answers lists; outlives the server. NULL: no routes */
 	const char *owner;		/* this server's name; what it held is freed at the start */
+	const char *public_url; /* before the path in links; outlives the server. NULL: relative */
 	const struct ct_job_kind *kinds;
 	size_t kind_count;
 	unsigned workers;	/* threads [2], at most CT_JOB_WORKERS_MAX */

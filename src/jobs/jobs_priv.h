@@ -25,6 +25,7 @@ struct ct_jobs {
 	struct ct_metadata *metadata;
 	struct ct_thread_pool *readers;
 	char owner[CT_NODE_MAX + 1];
+	const char *public_url;
 	struct ct_job_kind *kinds;
 	size_t kind_count;
 	unsigned worker_count;

@@ -2,6 +2,7 @@
 #include "jobs/jobs.h"
 #include "base/cleanup.h"
 #include "base/thread_pool.h"
+#include "base/url.h"
 #include "calotype/error.h"
 
 #include <stdio.h>
@@ -67,13 +68,16 @@ static struct ct_http_response *parse(
 
 static void set_link(struct ct_http_response *response, const struct call *call, const char *cursor)
 {
-	char link[256];
+	char url[CT_URL_MAX], link[CT_URL_MAX + 32];
 	const struct ct_list_page *page = &call->page;
 	const char *state = page->state >= 0 ? call->list->states[page->state] : "";
 	/* All parts are short and need no escaping. */
-	(void)snprintf(link, sizeof(link), "<%s?%s%s%slimit=%d&cursor=%s>; rel=\"next\"",
-	    call->list->path, state[0] != '\0' ? "state=" : "", state, state[0] != '\0' ? "&" : "",
-	    page->limit, cursor);
+	int r = ct_url_under(url, sizeof(url), call->list->public_url,
+	    "%s?%s%s%slimit=%d&cursor=%s", call->list->path, state[0] != '\0' ? "state=" : "",
+	    state, state[0] != '\0' ? "&" : "", page->limit, cursor);
+	if (r < 0)
+		return; /* the cursor is in the body too */
+	(void)snprintf(link, sizeof(link), "<%s>; rel=\"next\"", url); /* it fits */
 	ct_http_response_header(response, "Link", link);
 }
 

@@ -29,6 +29,7 @@ struct ct_list_page {
 
 struct ct_list {
 	const char *path;	   /* "/jobs" */
+	const char *public_url;	   /* before it in the Link; NULL: that is relative */
 	const char *const *states; /* names, in the order of their numbers */
 	int state_count;
 	int default_state; /* -1: any */

@@ -100,6 +100,7 @@ int ct_jobs_add_routes(struct ct_jobs *jobs, struct ct_http_server *server)
 		jobs->states[i] = ct_job_state_name((enum ct_job_state)i);
 	jobs->list = (struct ct_list){
 		.path = "/jobs",
+		.public_url = jobs->public_url,
 		.states = jobs->states,
 		.state_count = CT_JOB_STATE_COUNT,
 		.default_state = -1,

@@ -1,28 +1,24 @@
 #include "uploads/answer.h"
+#include "base/assert.h"
+#include "base/url.h"
 #include "metadata/uploads.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-#define URL_MAX 2048
-
 static void format_url(
-    const struct ct_uploads *uploads, const char *folder, const char *id, char ret_url[URL_MAX])
+    const struct ct_uploads *uploads, const char *folder, const char *id, char ret_url[CT_URL_MAX])
 {
-	const char *base = uploads->options.public_url != NULL ? uploads->options.public_url : "";
-	size_t length = strlen(base);
-
-	while (length > 0 && base[length - 1] == '/')
-		length--;
-	/* uploads.c has checked that it fits. */
-	(void)snprintf(ret_url, URL_MAX, "%.*s/%s/%s", (int)length, base, folder, id);
+	int r =
+	    ct_url_under(ret_url, CT_URL_MAX, uploads->options.public_url, "/%s/%s", folder, id);
+	CT_ASSERT(r == 0); /* uploads.c has checked that it fits */
 }
 
 void ct_answer_location(const struct ct_uploads *uploads, struct ct_http_response *response,
     const char *folder, const char *id)
 {
-	char url[URL_MAX];
+	char url[CT_URL_MAX];
 
 	format_url(uploads, folder, id, url);
 	ct_http_response_header(response, "Location", url);
@@ -31,8 +27,8 @@ void ct_answer_location(const struct ct_uploads *uploads, struct ct_http_respons
 void ct_answer_job_link(
     const struct ct_uploads *uploads, struct ct_http_response *response, const char *job_id)
 {
-	char url[URL_MAX];
-	char link[URL_MAX + 32];
+	char url[CT_URL_MAX];
+	char link[CT_URL_MAX + 32];
 
 	if (job_id[0] == '\0')
 		return;

@@ -254,6 +254,11 @@ class Public(unittest.TestCase):
             self.assertEqual(view["original"], f'{base}/i/{made["id"]}/original')
             for wanted in view["prints"]:
                 self.assertEqual(wanted["url"], f'{base}/i/{made["id"]}?w={wanted["w"]}')
+        answer = server.request("PUT", "/images/y.png", body=image("tiny.png"))
+        self.assertTrue(server.wait_job(answer["Location"][len(base):])["done"])
+        for path in ("/images", "/jobs"):
+            link = server.get(f"{path}?limit=1")["Link"]
+            self.assertTrue(link.startswith(f"<{base}{path}?"), link)
         created = server.request("POST", "/uploads", body=data, headers={
             "Tus-Resumable": "1.0.0", "Upload-Length": str(len(data)),
             "Content-Type": "application/offset+octet-stream"})

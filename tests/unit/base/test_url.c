@@ -47,6 +47,32 @@ Test(url, too_long)
 	cr_assert_eq(ct_url_normalize(text, url, sizeof(url)), 0);
 }
 
+Test(url, joins_a_base_and_a_path)
+{
+	static const struct {
+		const char *base, *joined;
+	} rows[] = {
+		{ NULL, "/i/7?w=320" },
+		{ "", "/i/7?w=320" },
+		{ "/", "/i/7?w=320" },
+		{ "https://a.example", "https://a.example/i/7?w=320" },
+		{ "https://a.example/", "https://a.example/i/7?w=320" },
+		{ "https://a.example/photos", "https://a.example/photos/i/7?w=320" },
+		{ "https://a.example/photos///", "https://a.example/photos/i/7?w=320" },
+	};
+	char url[64];
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		cr_expect_eq(
+		    ct_url_under(url, sizeof(url), rows[i].base, "/i/%d?w=%s", 7, "320"), 0);
+		cr_expect_str_eq(url, rows[i].joined);
+	}
+	cr_expect_eq(ct_url_under(url, 13, "http://a/", "/%s", "123"), 0);
+	cr_expect_str_eq(url, "http://a/123");
+	cr_expect_eq(ct_url_under(url, 12, "http://a/", "/%s", "123"), -ENAMETOOLONG);
+	cr_expect_eq(ct_url_under(url, 8, "http://a/", "/%s", "123"), -ENAMETOOLONG);
+	cr_expect_eq(ct_url_under(url, 3, NULL, "/%s", "123"), -ENAMETOOLONG);
+}
+
 Test(url, splits_an_authority)
 {
 	struct ct_slice host;

@@ -101,28 +101,6 @@ Test(plan, refuses_what_makes_no_sense)
 	cr_assert_eq(plan.count, CT_PLAN_MAX_PRINTS);
 }
 
-static int served(int image_width, int wanted)
-{
-	struct ct_plan plan;
-	cr_assert_eq(
-	    ct_plan_prints(image_width, 100, ct_plan_widths, ct_plan_width_count, &plan), 0);
-	return ct_plan_serve(&plan, wanted)->width;
-}
-
-Test(plan, serves_the_smallest_that_is_wide_enough)
-{
-	cr_assert_eq(served(4000, 320), 320);
-	cr_assert_eq(served(4000, 321), 640);
-	cr_assert_eq(served(4000, 1), 320);
-	cr_assert_eq(served(4000, 1280), 1280);
-	cr_assert_eq(served(4000, 4000), 1280);
-	cr_assert_eq(served(4000, 0), 1280);
-	cr_assert_eq(served(500, 640), 500);
-	cr_assert_eq(served(500, 1280), 500);
-	cr_assert_eq(served(500, 320), 320);
-	cr_assert_eq(served(100, 320), 100);
-}
-
 Test(plan, operations_are_canonical)
 {
 	char operations[CT_PLAN_OPERATIONS_CHARS + 1];
