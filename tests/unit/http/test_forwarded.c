@@ -84,7 +84,7 @@ static int insert(struct ct_metadata_view *view, void *arg)
 {
 	struct ct_api_key_row row = { .scopes = CT_SCOPE_READ, .created_at = 1 };
 	(void)arg;
-	memcpy(row.id, KEY + 5, 8);
+	memcpy(row.id, &KEY[5], 8);
 	ct_hash_once(KEY, strlen(KEY), &row.secret);
 	return ct_api_key_insert(view, &row);
 }
