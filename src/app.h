@@ -16,6 +16,10 @@ int ct_app_run(const struct ct_config *config);
 /* `calotyped key ...`: the exit status; speaks on standard output and error. */
 int ct_key_command(int argument_count, char *const *arguments, char *const *environment);
 
+/* `calotyped fsck ...` and `calotyped reindex ...`: the exit status; see offline.h. */
+int ct_fsck_command(int argument_count, char *const *arguments, char *const *environment);
+int ct_reindex_command(int argument_count, char *const *arguments, char *const *environment);
+
 /* The database file of this configuration: malloc'd, or NULL. */
 char *ct_app_database_path(const struct ct_config *config);
 

@@ -24,7 +24,10 @@ static int show_help(void)
 	ct_buffer_init(&buffer, HELP_MAX_BYTES);
 	ct_buffer_append_string(&buffer,
 	    "Usage: calotyped [OPTION...]\n"
-	    "       calotyped key add|list|revoke ...    API keys; see calotyped key --help\n\n"
+	    "       calotyped key add|list|revoke ...    API keys; see calotyped key --help\n"
+	    "       calotyped fsck --data DIR            checks the data of a server that is "
+	    "stopped\n"
+	    "       calotyped reindex --data DIR         a new database of the originals\n\n"
 	    "The image service: takes photos, makes prints, serves both. It logs to standard "
 	    "error\n"
 	    "and says `listening on URL` on standard output when it is ready. SIGTERM ends it.\n\n"
@@ -82,6 +85,10 @@ int main(int argument_count, char **arguments)
 {
 	if (argument_count > 1 && strcmp(arguments[1], "key") == 0)
 		return ct_key_command(argument_count - 2, arguments + 2, environ);
+	if (argument_count > 1 && strcmp(arguments[1], "fsck") == 0)
+		return ct_fsck_command(argument_count - 2, arguments + 2, environ);
+	if (argument_count > 1 && strcmp(arguments[1], "reindex") == 0)
+		return ct_reindex_command(argument_count - 2, arguments + 2, environ);
 	for (int i = 1; i < argument_count; i++) {
 		if (strcmp(arguments[i], "--help") == 0 || strcmp(arguments[i], "-h") == 0)
 			return show_help();

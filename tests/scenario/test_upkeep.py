@@ -96,6 +96,7 @@ class Upkeep(unittest.TestCase):
             self.assertEqual(server.get(f'/blobs/{again["sha256"]}').body, data + b"1")
             self.assertIn("sweep.removed", server.log_text())
 
+    @unittest.skipUnless(harness.LONG, "some seconds: --long; the short form is storage race")
     def test_uploads_and_deletes_against_the_sweep(self):
         """The same bytes are uploaded and deleted all the time; what an image has is there."""
         data = image("small.jpg")
