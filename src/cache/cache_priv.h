@@ -124,7 +124,7 @@ struct ct_http_response *ct_cache_proof_response(
 /* ---- sealed.c: bodies in memory that are sent without a copy ---- */
 
 /* Smaller ones are cheaper to copy: measured, the two meet at about this size. */
-#define CT_CACHE_SEALED_MIN (64u << 10)
+#define CT_CACHE_SEALED_MIN (96u << 10)
 
 /* Descriptors for such bodies. One that has left the cache gives its place back at once, though an
  * answer under way still holds the descriptor. */
