@@ -3,8 +3,8 @@
  * empty one as wanted and waits for the keeper, the pool's own thread, to start a process in it.
  * The keeper does that, and not the thread that asks, because a worker dies with the thread that
  * started it (PR_SET_PDEATHSIG). While a slot is busy its process belongs to the thread that uses
- * it; only its pid is looked at by ct_imaging_pool_stop(), which kills it under the lock. A pid is
- * taken out of its slot before it is reaped, so a kill never hits a stranger.
+ * it; only its pid is looked at by ct_imaging_pool_stop() and _cut_off(), which kill it under the
+ * lock. A pid is taken out of its slot before it is reaped, so a kill never hits a stranger.
  */
 #include "imaging/pool_priv.h"
 #include "base/assert.h"
@@ -49,6 +49,7 @@ enum slot_state {
 struct slot {
 	enum slot_state state;
 	struct ct_child child;
+	struct ct_imaging_cut *cut; /* of the call that has it, or waits for it; or NULL */
 	int64_t idle_since_ms;
 	int error; /* SLOT_FAILED */
 	char message[CT_IMAGING_MESSAGE_BYTES];
@@ -87,6 +88,7 @@ static struct ct_child vacate_locked(struct ct_imaging_pool *pool, struct slot *
 	struct ct_child child = slot->child;
 	ct_lock_assert_held(&pool->lock);
 	slot->child = (struct ct_child){ .pid = -1, .socket = -1 };
+	slot->cut = NULL;
 	slot->state = SLOT_EMPTY;
 	ct_condition_broadcast(&pool->changed);
 	return child;
@@ -102,6 +104,11 @@ static struct ct_child_limits limits_for(
 	};
 }
 
+static bool is_cut_locked(const struct ct_imaging_cut *cut)
+{
+	return cut != NULL && cut->is_cut;
+}
+
 static void start_one(struct ct_imaging_pool *pool, struct slot *slot)
 {
 	const struct ct_child_limits limits = limits_for(&pool->options, 0);
@@ -115,8 +122,8 @@ static void start_one(struct ct_imaging_pool *pool, struct slot *slot)
 	slot->child = child;
 	slot->error = r;
 	memcpy(slot->message, message, sizeof(message));
-	if (pool->stopping && r == 0)
-		(void)kill(child.pid, SIGKILL); /* too young for ct_imaging_pool_stop() to see */
+	if ((pool->stopping || is_cut_locked(slot->cut)) && r == 0)
+		(void)kill(child.pid, SIGKILL); /* it was too young to be seen */
 	ct_condition_broadcast(&pool->changed);
 	ct_lock_release(&pool->lock);
 }
@@ -265,6 +272,19 @@ void ct_imaging_pool_stop(struct ct_imaging_pool *pool)
 	ct_lock_release(&pool->lock);
 }
 
+void ct_imaging_pool_cut_off(struct ct_imaging_pool *pool, struct ct_imaging_cut *cut)
+{
+	ct_lock_take(&pool->lock);
+	cut->is_cut = true;
+	for (unsigned i = 0; i < pool->options.max_workers; i++) {
+		struct slot *slot = &pool->slots[i];
+		if (slot->cut == cut && slot->state == SLOT_BUSY)
+			(void)kill(slot->child.pid, SIGKILL); /* as above */
+	}
+	ct_condition_broadcast(&pool->changed);
+	ct_lock_release(&pool->lock);
+}
+
 void ct_imaging_pool_free(struct ct_imaging_pool *pool)
 {
 	if (pool == NULL)
@@ -299,6 +319,12 @@ struct work {
 	size_t fd_count;
 };
 
+static int canceled(char *ret_message)
+{
+	ct_message_set(ret_message, "%s", ct_error_text(CT_ERROR_CANCELED));
+	return CT_ERROR_CANCELED;
+}
+
 static int shutting_down(char *ret_message)
 {
 	ct_message_set(ret_message, "%s", ct_error_text(CT_ERROR_SHUTTING_DOWN));
@@ -323,26 +349,29 @@ static int await_start_locked(struct ct_imaging_pool *pool, struct slot *slot, c
 	return r == CT_ERROR_SHUTTING_DOWN ? shutting_down(ret_message) : r;
 }
 
-static int take_worker(struct ct_imaging_pool *pool, struct slot **ret_slot, char *ret_message)
+static int take_worker(struct ct_imaging_pool *pool, struct ct_imaging_cut *cut,
+    struct slot **ret_slot, char *ret_message)
 {
 	struct slot *slot = NULL;
 	int r = 0;
 
 	ct_lock_take(&pool->lock);
-	while (slot == NULL && !pool->stopping) {
+	while (slot == NULL && !pool->stopping && !is_cut_locked(cut)) {
 		struct slot *empty = find_locked(pool, SLOT_EMPTY);
 		slot = find_locked(pool, SLOT_IDLE);
 		if (slot != NULL) {
+			slot->cut = cut;
 			slot->state = SLOT_BUSY;
 		} else if (empty != NULL) {
 			slot = empty;
+			slot->cut = cut;
 			r = await_start_locked(pool, slot, ret_message);
 		} else {
 			ct_condition_wait(&pool->changed, &pool->lock);
 		}
 	}
 	if (slot == NULL)
-		r = shutting_down(ret_message);
+		r = pool->stopping ? shutting_down(ret_message) : canceled(ret_message);
 	ct_lock_release(&pool->lock);
 	if (r == 0)
 		*ret_slot = slot;
@@ -353,6 +382,7 @@ static void give_back(struct ct_imaging_pool *pool, struct slot *slot)
 {
 	ct_lock_take(&pool->lock);
 	CT_ASSERT(slot->state == SLOT_BUSY);
+	slot->cut = NULL;
 	slot->state = SLOT_IDLE;
 	slot->idle_since_ms = ct_clock_monotonic_ms();
 	ct_condition_broadcast(&pool->changed);
@@ -371,12 +401,15 @@ static int retire(struct ct_imaging_pool *pool, struct slot *slot)
 	return status;
 }
 
-static bool is_stopping(struct ct_imaging_pool *pool)
+/* Did we end the worker ourselves? CT_ERROR_SHUTTING_DOWN, CT_ERROR_CANCELED, or 0. */
+static int why_killed(struct ct_imaging_pool *pool, const struct ct_imaging_cut *cut)
 {
 	ct_lock_take(&pool->lock);
-	bool stopping = pool->stopping;
+	int r = pool->stopping	     ? CT_ERROR_SHUTTING_DOWN
+		: is_cut_locked(cut) ? CT_ERROR_CANCELED
+				     : 0;
 	ct_lock_release(&pool->lock);
-	return stopping;
+	return r;
 }
 
 /* Without a layer that must be there, it gets no image. */
@@ -438,9 +471,12 @@ static int exchange(const struct ct_imaging_options *options, struct ct_child *c
 static int explain_failure(
     struct ct_imaging_pool *pool, struct slot *slot, int error, char *ret_message)
 {
+	const struct ct_imaging_cut *cut = slot->cut; /* ours while it is busy */
 	int status = retire(pool, slot);
-	if (is_stopping(pool))
-		return shutting_down(ret_message);
+	int killed = why_killed(pool, cut);
+	if (killed < 0)
+		return killed == CT_ERROR_CANCELED ? canceled(ret_message)
+						   : shutting_down(ret_message);
 	switch (error) {
 	case CT_ERROR_WORKER_UNAVAILABLE:
 		if (ret_message[0] == '\0')
@@ -465,11 +501,11 @@ static bool is_used_up(const struct ct_child *child)
 }
 
 /* One exchange with some worker; -EAGAIN when it was an idle one that had gone away. */
-static int run_once(struct ct_imaging_pool *pool, struct work *work, int *fds,
+static int run_once(struct ct_imaging_pool *pool, struct work *work, struct ct_imaging_cut *cut,
     struct ct_developed *ret_developed, char *ret_message)
 {
 	struct slot *slot = NULL;
-	int r = take_worker(pool, &slot, ret_message);
+	int r = take_worker(pool, cut, &slot, ret_message);
 	if (r < 0)
 		return r;
 	int64_t deadline_ms = ct_clock_monotonic_ms() + (int64_t)pool->options.deadline_ms;
@@ -478,7 +514,8 @@ static int run_once(struct ct_imaging_pool *pool, struct work *work, int *fds,
 		(void)retire(pool, slot); /* how an idle one ended is of no interest here */
 	if (r < 0)
 		return r == -EAGAIN ? r : explain_failure(pool, slot, r, ret_message);
-	r = ct_answer_accept(&work->request, &work->reply, fds, ret_developed, ret_message);
+	r = ct_answer_accept(
+	    &work->request, &work->reply, work->fds + 1, ret_developed, ret_message);
 	/* One that talks nonsense is not asked again. */
 	if (r == CT_ERROR_PEER_PROTOCOL || is_used_up(&slot->child))
 		(void)retire(pool, slot);
@@ -573,12 +610,12 @@ static void count_caller(struct ct_imaging_pool *pool, bool enters)
 	ct_lock_release(&pool->lock);
 }
 
-static int develop(struct ct_imaging_pool *pool, struct work *work,
+static int develop(struct ct_imaging_pool *pool, struct work *work, struct ct_imaging_cut *cut,
     struct ct_developed *ret_developed, char *ret_message)
 {
 	int r = -EAGAIN;
 	for (int tries = 0; r == -EAGAIN && tries < MAX_STALE; tries++)
-		r = run_once(pool, work, work->fds + 1, ret_developed, ret_message);
+		r = run_once(pool, work, cut, ret_developed, ret_message);
 	if (r == -EAGAIN) {
 		ct_message_set(ret_message, "the image workers keep going away");
 		return CT_ERROR_WORKER_UNAVAILABLE;
@@ -587,8 +624,8 @@ static int develop(struct ct_imaging_pool *pool, struct work *work,
 }
 
 int ct_imaging_pool_develop(struct ct_imaging_pool *pool, int input_fd, const char *type,
-    const int *widths, size_t width_count, struct ct_developed *ret_developed,
-    char ret_message[CT_IMAGING_MESSAGE_BYTES])
+    const int *widths, size_t width_count, struct ct_imaging_cut *cut,
+    struct ct_developed *ret_developed, char ret_message[CT_IMAGING_MESSAGE_BYTES])
 {
 	/* Too large for the small stack of our threads' deepest calls. */
 	ct_cleanup(ct_free_pointer) struct work *work = calloc(1, sizeof(*work));
@@ -601,7 +638,7 @@ int ct_imaging_pool_develop(struct ct_imaging_pool *pool, int input_fd, const ch
 	count_caller(pool, true);
 	r = open_files(work, input_fd);
 	if (r == 0)
-		r = develop(pool, work, ret_developed, ret_message);
+		r = develop(pool, work, cut, ret_developed, ret_message);
 	close_files(work);
 	count_caller(pool, false);
 	if (r == CT_ERROR_WORKER_MEMORY)

@@ -93,11 +93,17 @@ struct ct_developed {
 	struct ct_developed_print prints[CT_PLAN_MAX_PRINTS]; /* by rising width */
 };
 
+/* One call's end from outside. Under the pool's lock. */
+struct ct_imaging_cut {
+	bool is_cut;
+};
+
 /*
  * Develops an image: decodes it once and makes the prints that ct_plan_prints() names for
  * `widths`. `input_fd` is a regular file or memory file, borrowed; it is copied first.
  * `type` is what was sniffed, one of config/image_types.h.
  * BLOCKING, up to deadline_ms once it has a worker; waits for one while all are at work.
+ * `cut` may be NULL; else zeroed by the caller, for ct_imaging_pool_cut_off().
  * On success *ret_developed needs ct_developed_done(). On failure ret_message says why in one
  * line for the owner of the image:
  *   CT_ERROR_UNDECODABLE_IMAGE  damaged, cut off, or not an image
@@ -109,12 +115,19 @@ struct ct_developed {
  *   CT_ERROR_WORKER_TIMEOUT     deadline or processor time
  *   CT_ERROR_WORKER_MEMORY      does not fit into memory_mib
  *   CT_ERROR_WORKER_UNAVAILABLE could not be started, or its sandbox does not hold
+ *   CT_ERROR_CANCELED           cut off
  *   CT_ERROR_SHUTTING_DOWN, CT_ERROR_PEER_PROTOCOL (an answer that makes no sense), -EINVAL
  *   (widths), -errno.
  */
 int ct_imaging_pool_develop(struct ct_imaging_pool *pool, int input_fd, const char *type,
-    const int *widths, size_t width_count, struct ct_developed *ret_developed,
-    char ret_message[CT_IMAGING_MESSAGE_BYTES]);
+    const int *widths, size_t width_count, struct ct_imaging_cut *cut,
+    struct ct_developed *ret_developed, char ret_message[CT_IMAGING_MESSAGE_BYTES]);
+
+/*
+ * Ends the call that was, is, or will be given `cut`: its worker is killed. Any thread; does not
+ * wait for it. A call that has its answer already succeeds.
+ */
+void ct_imaging_pool_cut_off(struct ct_imaging_pool *pool, struct ct_imaging_cut *cut);
 
 /* Closes the prints that were not taken out, frees. */
 void ct_developed_done(struct ct_developed *developed);

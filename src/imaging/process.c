@@ -24,6 +24,10 @@
 #include <string.h>
 
 #define COPY_BYTES (64 * 1024)
+/* Nearly all of the time is spent on decoding; the rest is the transaction. */
+#define PROGRESS_VERIFIED 0.1
+#define PROGRESS_DECODED 0.7
+#define PROGRESS_PRINTS 0.25
 
 struct ct_process {
 	/* Set once. */
@@ -35,6 +39,9 @@ struct ct_process {
 
 struct work {
 	struct ct_process *process;
+	struct ct_jobs *jobs;	      /* NULL: a remake, as is an empty image_id */
+	const struct ct_job_row *job; /* while it runs */
+	struct ct_imaging_cut cut;
 	char job_id[CT_ID_CHARS + 1];
 	char image_id[CT_ID_CHARS + 1]; /* empty: a remake */
 	struct ct_digest source;
@@ -151,12 +158,37 @@ static int open_verified(struct ct_blob_store *store, const struct ct_digest *so
 	return r < 0 ? r : ct_blob_reader_dup_fd(reader, ret_fd);
 }
 
+static void tell_progress(const struct work *work, double progress)
+{
+	if (work->jobs != NULL)
+		ct_jobs_set_progress(work->jobs, work->job, progress);
+}
+
+static void cut_off(void *arg)
+{
+	struct work *work = arg;
+	ct_imaging_pool_cut_off(work->process->pool, &work->cut);
+}
+
+static int decode(struct work *work, int fd, const char *type)
+{
+	if (work->jobs != NULL && !ct_jobs_set_cut_off(work->jobs, work->job, cut_off, work)) {
+		(void)snprintf(work->message, sizeof(work->message), "the job was canceled");
+		return CT_ERROR_CANCELED;
+	}
+	int r = ct_imaging_pool_develop(work->process->pool, fd, type, ct_plan_widths,
+	    ct_plan_width_count, &work->cut, &work->developed, work->message);
+	if (work->jobs != NULL) /* what is left takes no time */
+		(void)ct_jobs_set_cut_off(work->jobs, work->job, NULL, NULL);
+	return r;
+}
+
 static int develop_and_store(struct work *work, int fd, const char *type)
 {
-	int r = ct_imaging_pool_develop(work->process->pool, fd, type, ct_plan_widths,
-	    ct_plan_width_count, &work->developed, work->message);
+	int r = decode(work, fd, type);
 	if (r < 0)
 		return r;
+	tell_progress(work, PROGRESS_DECODED);
 	for (size_t i = 0; i < work->developed.print_count; i++) {
 		r = store_print(work, &work->developed.prints[i], &work->prints[i]);
 		if (r < 0) {
@@ -165,6 +197,8 @@ static int develop_and_store(struct work *work, int fd, const char *type)
 			return r;
 		}
 		work->print_count = i + 1;
+		tell_progress(work, PROGRESS_DECODED + PROGRESS_PRINTS * (double)work->print_count /
+							   (double)work->developed.print_count);
 	}
 	return 0;
 }
@@ -176,8 +210,10 @@ static int develop(struct work *work, const char *type)
 	if (r < 0)
 		(void)snprintf(work->message, sizeof(work->message),
 		    "the stored original could not be read: %s", ct_error_text(r));
-	else
+	if (r == 0) {
+		tell_progress(work, PROGRESS_VERIFIED);
 		r = develop_and_store(work, fd, type);
+	}
 	work->unwanted = r < 0;
 	return r;
 }
@@ -315,6 +351,18 @@ static int make_failed(
 	return r < 0 ? r : append_event(view, "image.failed", &row, job->id, error);
 }
 
+static int make_pending(struct ct_metadata_view *view, const struct ct_job_row *job, void *context)
+{
+	(void)context;
+	struct ct_image_row row;
+	int r = ct_image_get(view, job->image_id, &row);
+	if (r < 0)
+		return r;
+	row.state = CT_IMAGE_PENDING;
+	r = ct_image_update(view, &row);
+	return r < 0 ? r : append_event(view, "image.retried", &row, job->id, 0);
+}
+
 /* ---- the job ---- */
 
 static int read_image(struct ct_process *process, const char *id, struct ct_image_row *ret_row)
@@ -360,10 +408,17 @@ static int look_for_twin(struct work *work)
 	return r;
 }
 
+static void discard_work(void *arg)
+{
+	struct work *work = arg;
+	work->unwanted = true;
+}
+
 static void run_work(const struct ct_job_row *job, struct work *work, const char *type,
     struct ct_job_outcome *ret_outcome)
 {
 	ret_outcome->arg = work;
+	ret_outcome->discard = discard_work;
 	ret_outcome->release = free_work;
 	ret_outcome->commit = make_ready;
 	if (!ct_process_is_decodable(type))
@@ -375,8 +430,8 @@ static void run_work(const struct ct_job_row *job, struct work *work, const char
 		report(job, r, work->message, ret_outcome);
 }
 
-static void process_image(
-    const struct ct_job_row *job, struct ct_job_outcome *ret_outcome, void *context)
+static void process_image(struct ct_jobs *jobs, const struct ct_job_row *job,
+    struct ct_job_outcome *ret_outcome, void *context)
 {
 	struct ct_process *process = context;
 	struct ct_image_row row;
@@ -394,6 +449,8 @@ static void process_image(
 		report(job, -ENOMEM, "the server is out of memory", ret_outcome);
 		return;
 	}
+	work->jobs = jobs;
+	work->job = job;
 	memcpy(work->job_id, job->id, sizeof(work->job_id));
 	memcpy(work->image_id, row.id, sizeof(work->image_id));
 	run_work(job, work, row.type, ret_outcome);
@@ -405,6 +462,7 @@ struct ct_job_kind ct_process_kind(struct ct_process *process)
 		.name = CT_PROCESS_IMAGE,
 		.run = process_image,
 		.failed = make_failed,
+		.retried = make_pending,
 		.context = process,
 	};
 }

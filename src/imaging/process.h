@@ -6,6 +6,8 @@
  * A file whose bytes are those of a ready image is not decoded again: its facts are copied, its
  * prints are shared.
  *
+ * A canceled job kills its worker and makes the image `failed`; a retry makes it `pending` again.
+ *
  * A run may be repeated at any point: prints are named by their content.
  */
 #ifndef CT_IMAGING_PROCESS_H

@@ -35,7 +35,7 @@ const struct ct_job_kind *ct_jobs_find_kind(const struct ct_jobs *jobs, const ch
 
 /* ---- waiting ---- */
 
-static void look_locked(struct ct_jobs *jobs)
+void ct_jobs_look_locked(struct ct_jobs *jobs)
 {
 	ct_lock_assert_held(&jobs->lock);
 	jobs->look = true;
@@ -45,7 +45,7 @@ static void look_locked(struct ct_jobs *jobs)
 void ct_jobs_wake(struct ct_jobs *jobs)
 {
 	ct_lock_take(&jobs->lock);
-	look_locked(jobs);
+	ct_jobs_look_locked(jobs);
 	ct_lock_release(&jobs->lock);
 }
 
@@ -92,35 +92,6 @@ static bool pause_worker(struct ct_jobs *jobs, int64_t pause_ms)
 
 /* ---- running ---- */
 
-static struct ct_job_slot *take_slot(struct ct_jobs *jobs, const struct ct_job_row *row)
-{
-	struct ct_job_slot *slot = jobs->slots;
-	ct_lock_take(&jobs->lock);
-	while (slot->used)
-		slot++;
-	CT_ASSERT(slot < jobs->slots + jobs->worker_count);
-	*slot = (struct ct_job_slot){ .used = true, .token = row->token };
-	memcpy(slot->id, row->id, sizeof(slot->id));
-	look_locked(jobs); /* there may be more: for the next worker */
-	ct_lock_release(&jobs->lock);
-	return slot;
-}
-
-static void mark_ending(struct ct_jobs *jobs, struct ct_job_slot *slot)
-{
-	ct_lock_take(&jobs->lock);
-	slot->ending = true;
-	ct_lock_release(&jobs->lock);
-}
-
-static void drop_slot(struct ct_jobs *jobs, struct ct_job_slot *slot)
-{
-	ct_lock_take(&jobs->lock);
-	slot->used = false;
-	jobs->look = true;
-	ct_lock_release(&jobs->lock);
-}
-
 static bool is_settled(int r)
 {
 	return r == 0 || r == CT_ERROR_LEASE_LOST;
@@ -139,7 +110,7 @@ static int settle_with_patience(struct ct_jobs *jobs, const struct ct_job_kind *
 }
 
 /* A result that cannot be written makes the run a failed one; if that fails too, the lease ends. */
-static void settle(struct ct_jobs *jobs, const struct ct_job_kind *kind,
+static int settle(struct ct_jobs *jobs, const struct ct_job_kind *kind,
     const struct ct_job_row *row, struct ct_job_outcome *outcome)
 {
 	int r = settle_with_patience(jobs, kind, row, outcome);
@@ -149,10 +120,14 @@ static void settle(struct ct_jobs *jobs, const struct ct_job_kind *kind,
 		    "the result could not be written to the database");
 		r = ct_jobs_settle(jobs, kind, row, outcome);
 	}
-	if (r < 0)
-		ct_log(r == CT_ERROR_LEASE_LOST ? CT_LOG_WARNING : CT_LOG_ERROR, "job.result_lost",
-		    CT_LOG_TEXT("id", row->id), CT_LOG_TEXT("kind", row->kind),
-		    CT_LOG_NUMBER("attempt", row->attempts), CT_LOG_CODE(r));
+	return r;
+}
+
+static void log_lost(const struct ct_job_row *row, int error)
+{
+	ct_log(error == CT_ERROR_LEASE_LOST ? CT_LOG_WARNING : CT_LOG_ERROR, "job.result_lost",
+	    CT_LOG_TEXT("id", row->id), CT_LOG_TEXT("kind", row->kind),
+	    CT_LOG_NUMBER("attempt", row->attempts), CT_LOG_CODE(error));
 }
 
 static void run_job(struct ct_jobs *jobs, const struct ct_job_row *row)
@@ -160,11 +135,15 @@ static void run_job(struct ct_jobs *jobs, const struct ct_job_row *row)
 	const struct ct_job_kind *kind = ct_jobs_find_kind(jobs, row->kind);
 	CT_ASSERT(kind != NULL);
 	struct ct_job_outcome outcome = { 0 };
-	struct ct_job_slot *slot = take_slot(jobs, row);
-	kind->run(row, &outcome, kind->context);
-	mark_ending(jobs, slot);
-	settle(jobs, kind, row, &outcome);
-	drop_slot(jobs, slot);
+	struct ct_job_slot *slot = ct_jobs_take_slot(jobs, row);
+	kind->run(jobs, row, &outcome, kind->context);
+	bool canceled = ct_jobs_mark_ending(jobs, slot);
+	int r = settle(jobs, kind, row, &outcome);
+	ct_jobs_drop_slot(jobs, slot);
+	if (r < 0 && !canceled)
+		log_lost(row, r);
+	if (r < 0 && outcome.discard != NULL)
+		outcome.discard(outcome.arg);
 	if (outcome.release != NULL)
 		outcome.release(outcome.arg);
 	ct_json_free(outcome.response);
@@ -208,48 +187,6 @@ static void *run_worker(void *arg)
 	ct_condition_broadcast(&jobs->pause);
 	ct_lock_release(&jobs->lock);
 	return NULL;
-}
-
-struct progress {
-	const struct ct_job_row *row;
-	double value;
-};
-
-static int write_progress(struct ct_metadata_view *view, void *arg)
-{
-	const struct progress *progress = arg;
-	return ct_job_set_progress(view, progress->row->id, progress->row->token, progress->value);
-}
-
-/* Is it time to write it, and does the job still run here? */
-static bool progress_is_due(struct ct_jobs *jobs, const struct ct_job_row *row)
-{
-	bool due = false;
-	int64_t now = ct_clock_monotonic_ms();
-	ct_lock_take(&jobs->lock);
-	for (unsigned i = 0; i < jobs->worker_count; i++) {
-		struct ct_job_slot *slot = &jobs->slots[i];
-		if (!slot->used || slot->lost || slot->token != row->token ||
-		    strcmp(slot->id, row->id) != 0)
-			continue;
-		due = slot->progress_at == 0 || now - slot->progress_at >= 1000;
-		if (due)
-			slot->progress_at = now;
-	}
-	ct_lock_release(&jobs->lock);
-	return due;
-}
-
-void ct_jobs_set_progress(struct ct_jobs *jobs, const struct ct_job_row *row, double progress)
-{
-	CT_ASSERT(progress >= 0 && progress <= 1);
-	if (!progress_is_due(jobs, row))
-		return;
-	struct progress call = { row, progress };
-	int r = ct_metadata_write(jobs->metadata, write_progress, &call);
-	if (r < 0 && r != CT_ERROR_LEASE_LOST)
-		ct_log(CT_LOG_WARNING, "job.progress_failed", CT_LOG_TEXT("id", row->id),
-		    CT_LOG_CODE(r));
 }
 
 /* ---- life ---- */

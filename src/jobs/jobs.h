@@ -40,19 +40,25 @@ struct ct_job_outcome {
 	int (*commit)(struct ct_metadata_view *view, struct ct_job_outcome *outcome);
 	void (*release)(void *arg);
 	void *arg;
+	/* Before `release`, when nothing of the outcome was written: the lease was lost, or the job
+	 * canceled. May be NULL. */
+	void (*discard)(void *arg);
 };
 
 struct ct_job_kind {
 	const char *name;
 	/* In a worker thread; may block; `*ret_outcome` comes zeroed. */
-	void (*run)(
-	    const struct ct_job_row *job, struct ct_job_outcome *ret_outcome, void *context);
+	void (*run)(struct ct_jobs *jobs, const struct ct_job_row *job,
+	    struct ct_job_outcome *ret_outcome, void *context);
 	/*
-	 * In the transaction that ends a job as failed. CT_ERROR_NOT_FOUND, before it has changed
-	 * anything: as in commit. May be NULL.
+	 * In the transaction that ends a job as failed or canceled. CT_ERROR_NOT_FOUND, before it
+	 * has changed anything: as in commit. May be NULL.
 	 */
 	int (*failed)(
 	    struct ct_metadata_view *view, const struct ct_job_row *job, int error, void *context);
+	/* In the transaction that queues such a job again. CT_ERROR_NOT_FOUND: there is nothing to
+	 * do it for. May be NULL. */
+	int (*retried)(struct ct_metadata_view *view, const struct ct_job_row *job, void *context);
 	void *context;
 };
 
@@ -83,10 +89,21 @@ void ct_jobs_free(struct ct_jobs *jobs);
 /* A job was committed: look now. Any thread, never blocks. */
 void ct_jobs_wake(struct ct_jobs *jobs);
 
-/* Reports progress of the running job, at most once a second into the database. */
+/*
+ * From inside of `run`: how far it has come, 0 to 1, rising. Cheap: kept in memory, and taken along
+ * by the next heartbeat. Each change is a new ETag of the job.
+ */
 void ct_jobs_set_progress(struct ct_jobs *jobs, const struct ct_job_row *job, double progress);
+/*
+ * From inside of `run`: how to cut it short when the job is canceled, or its lease lost. `cut_off`
+ * is called at most once, in any thread, under the lock of jobs: it must not wait, and may take
+ * locks of later ranks only. NULL takes it away; it is also gone when `run` returns. False: the job
+ * was canceled before, nothing will come of it.
+ */
+bool ct_jobs_set_cut_off(
+    struct ct_jobs *jobs, const struct ct_job_row *job, void (*cut_off)(void *arg), void *arg);
 
-/* GET /jobs, GET /jobs/{id}. Once; `jobs` outlives the server. */
+/* GET /jobs, GET and DELETE /jobs/{id}, POST /jobs/{id}/retry. Once; `jobs` outlives the server. */
 int ct_jobs_add_routes(struct ct_jobs *jobs, struct ct_http_server *server);
 
 bool ct_job_is_ended(enum ct_job_state state);

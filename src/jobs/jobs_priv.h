@@ -1,6 +1,6 @@
 /*
- * The inside of jobs: its life and its worker threads (jobs.c), the transactions of the queue
- * (queue.c), what an ended job leaves (outcome.c), the keeper (keeper.c).
+ * The inside of jobs: its life and its worker threads (jobs.c), what they run (running.c), the
+ * transactions of the queue (queue.c), those of people (control.c), the keeper (keeper.c).
  */
 #ifndef CT_JOBS_PRIV_H
 #define CT_JOBS_PRIV_H
@@ -17,7 +17,12 @@ struct ct_job_slot {
 	bool lost;
 	char id[CT_ID_CHARS + 1];
 	int64_t token;
-	int64_t progress_at; /* monotonic, of the last write */
+	bool canceled;
+	double progress;
+	unsigned step;		    /* rises with the progress: a part of the ETag */
+	unsigned written;	    /* the step that is in the database */
+	void (*cut_off)(void *arg); /* or NULL */
+	void *cut_off_arg;
 };
 
 struct ct_jobs {
@@ -30,7 +35,7 @@ struct ct_jobs {
 	size_t kind_count;
 	unsigned worker_count;
 	int64_t lease_ms, backoff_min_ms, backoff_max_ms;
-	struct ct_http_route routes[2];
+	struct ct_http_route routes[4];
 	struct ct_list list;
 	const char *states[CT_JOB_STATE_COUNT];
 
@@ -54,6 +59,28 @@ struct ct_jobs {
 
 const struct ct_job_kind *ct_jobs_find_kind(const struct ct_jobs *jobs, const char *name);
 
+/* There may be work. */
+void ct_jobs_look_locked(struct ct_jobs *jobs);
+
+/* ---- running.c ---- */
+struct ct_job_slot *ct_jobs_take_slot(struct ct_jobs *jobs, const struct ct_job_row *row);
+/* From here on it can't be cut off; was it canceled? */
+bool ct_jobs_mark_ending(struct ct_jobs *jobs, struct ct_job_slot *slot);
+void ct_jobs_drop_slot(struct ct_jobs *jobs, struct ct_job_slot *slot);
+/* Puts the progress that is known here into the row; its step, 0 when none is known. */
+unsigned ct_jobs_overlay(struct ct_jobs *jobs, struct ct_job_row *row);
+/* It was canceled: its run shall end. */
+void ct_jobs_cut_off(struct ct_jobs *jobs, const char *id, int64_t token);
+/* True when the worker is still at it: a job that has just ended also lost its lease. */
+bool ct_jobs_mark_lost(struct ct_jobs *jobs, const char *id, int64_t token);
+
+/* ---- control.c; BLOCKING ---- */
+
+/* As DELETE /jobs/{id}. The row as it is then; CT_ERROR_JOB_ENDED, _NOT_FOUND, _GONE. */
+int ct_jobs_cancel(struct ct_jobs *jobs, const char *id, struct ct_job_row *ret_row);
+/* As POST /jobs/{id}/retry. CT_ERROR_JOB_NOT_FAILED, _NOT_FOUND, _GONE (also its image). */
+int ct_jobs_retry(struct ct_jobs *jobs, const char *id, struct ct_job_row *ret_row);
+
 /* ---- queue.c; all of them are transactions and block ---- */
 
 /*
@@ -65,6 +92,10 @@ int ct_jobs_claim(struct ct_jobs *jobs, struct ct_job_row *ret_row, int64_t *ret
 /* Writes how a run has ended: succeeded, failed, canceled, or queued again. CT_ERROR_LEASE_LOST. */
 int ct_jobs_settle(struct ct_jobs *jobs, const struct ct_job_kind *kind,
     const struct ct_job_row *row, struct ct_job_outcome *outcome);
+
+/* Inside a transaction. */
+int ct_jobs_end_with_error(struct ct_metadata_view *view, const struct ct_job_row *row,
+    enum ct_job_state state, int error, const char *detail);
 
 /* When the attempt after `attempts` runs, from now: doubled from minimum to maximum, and jitter. */
 int64_t ct_jobs_backoff_ms(const struct ct_jobs *jobs, int attempts);

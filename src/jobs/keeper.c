@@ -1,6 +1,7 @@
 /*
  * The keeper beats the heart of all that runs here with one transaction a third of a lease, so a
- * lease needs three missed beats to run out; each third beat it frees what died on other servers.
+ * lease needs three missed beats to run out; it takes progress along. Each third beat it frees what
+ * died on other servers.
  */
 #include "jobs/jobs_priv.h"
 #include "base/clock.h"
@@ -9,6 +10,7 @@
 #include "metadata/jobs.h"
 
 #include <errno.h>
+#include <string.h>
 
 #define BEATS_PER_LEASE 3
 
@@ -17,7 +19,8 @@ struct beat {
 	bool release;
 	int released;
 	unsigned count;
-	struct ct_job_slot slots[CT_JOB_WORKERS_MAX];
+	struct ct_job_slot slots[CT_JOB_WORKERS_MAX]; /* copies of those at: */
+	unsigned indexes[CT_JOB_WORKERS_MAX];
 };
 
 /* Until the next beat is due; false when the keeper stops. */
@@ -38,8 +41,10 @@ static void copy_running(struct ct_jobs *jobs, struct beat *beat)
 {
 	ct_lock_take(&jobs->lock);
 	for (unsigned i = 0; i < jobs->worker_count; i++) {
-		if (jobs->slots[i].used && !jobs->slots[i].lost)
+		if (jobs->slots[i].used && !jobs->slots[i].lost) {
+			beat->indexes[beat->count] = i;
 			beat->slots[beat->count++] = jobs->slots[i];
+		}
 	}
 	ct_lock_release(&jobs->lock);
 }
@@ -50,6 +55,8 @@ static int run_beat(struct ct_metadata_view *view, void *arg)
 	for (unsigned i = 0; i < beat->count; i++) {
 		struct ct_job_slot *slot = &beat->slots[i];
 		int r = ct_job_heartbeat(view, slot->id, slot->token, beat->lease_until);
+		if (r == 0 && slot->step > slot->written)
+			r = ct_job_set_progress(view, slot->id, slot->token, slot->progress);
 		slot->lost = r == CT_ERROR_LEASE_LOST;
 		if (r < 0 && r != CT_ERROR_LEASE_LOST)
 			return r;
@@ -59,19 +66,17 @@ static int run_beat(struct ct_metadata_view *view, void *arg)
 	return beat->released < 0 ? beat->released : 0;
 }
 
-/* True when the worker is still at it: a job that has just ended also lost its lease. */
-static bool mark_lost(struct ct_jobs *jobs, const struct ct_job_slot *lost)
+/* What was written needs no writing again, unless it has changed meanwhile. */
+static void note_written(struct ct_jobs *jobs, const struct beat *beat)
 {
-	bool found = false;
 	ct_lock_take(&jobs->lock);
-	for (unsigned i = 0; i < jobs->worker_count; i++) {
-		struct ct_job_slot *slot = &jobs->slots[i];
-		if (slot->used && !slot->ending && slot->token == lost->token &&
-		    ct_slice_equal(ct_slice_from_string(slot->id), lost->id))
-			found = slot->lost = true;
+	for (unsigned i = 0; i < beat->count; i++) {
+		const struct ct_job_slot *slot = &beat->slots[i];
+		struct ct_job_slot *at = &jobs->slots[beat->indexes[i]];
+		if (at->used && at->token == slot->token && strcmp(at->id, slot->id) == 0)
+			at->written = slot->step;
 	}
 	ct_lock_release(&jobs->lock);
-	return found;
 }
 
 static void beat_once(struct ct_jobs *jobs, bool release)
@@ -86,10 +91,11 @@ static void beat_once(struct ct_jobs *jobs, bool release)
 		ct_log(CT_LOG_ERROR, "jobs.beat_failed", CT_LOG_CODE(r));
 		return;
 	}
+	note_written(jobs, &beat);
 	for (unsigned i = 0; i < beat.count; i++) {
-		if (beat.slots[i].lost && mark_lost(jobs, &beat.slots[i]))
-			ct_log(
-			    CT_LOG_WARNING, "job.lease_lost", CT_LOG_TEXT("id", beat.slots[i].id));
+		const struct ct_job_slot *slot = &beat.slots[i];
+		if (slot->lost && ct_jobs_mark_lost(jobs, slot->id, slot->token))
+			ct_log(CT_LOG_WARNING, "job.lease_lost", CT_LOG_TEXT("id", slot->id));
 	}
 	if (beat.released > 0) {
 		ct_log(CT_LOG_WARNING, "jobs.released", CT_LOG_NUMBER("count", beat.released));

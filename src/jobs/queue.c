@@ -27,7 +27,7 @@ static int max_attempts_of(const struct ct_job_row *row)
 
 /* ---- ends; inside a transaction ---- */
 
-static int end_with_error(struct ct_metadata_view *view, const struct ct_job_row *row,
+int ct_jobs_end_with_error(struct ct_metadata_view *view, const struct ct_job_row *row,
     enum ct_job_state state, int error, const char *detail)
 {
 	ct_cleanup(ct_free_pointer) char *problem = ct_job_problem_text(error, detail);
@@ -47,8 +47,9 @@ static int end_as_failed(struct ct_metadata_view *view, const struct ct_job_kind
 		return r;
 	*ret_state = r == 0 ? CT_JOB_FAILED : CT_JOB_CANCELED;
 	if (r == CT_ERROR_NOT_FOUND)
-		return end_with_error(view, row, CT_JOB_CANCELED, CT_ERROR_GONE, DELETED_DETAIL);
-	return end_with_error(view, row, CT_JOB_FAILED, error, detail);
+		return ct_jobs_end_with_error(
+		    view, row, CT_JOB_CANCELED, CT_ERROR_GONE, DELETED_DETAIL);
+	return ct_jobs_end_with_error(view, row, CT_JOB_FAILED, error, detail);
 }
 
 /* ---- claim ---- */
@@ -184,7 +185,8 @@ static int run_ending(struct ct_metadata_view *view, void *arg)
 	const struct ct_job_outcome *outcome = ending->outcome;
 	if (ending->deleted) {
 		ending->state = CT_JOB_CANCELED;
-		return end_with_error(view, row, CT_JOB_CANCELED, CT_ERROR_GONE, DELETED_DETAIL);
+		return ct_jobs_end_with_error(
+		    view, row, CT_JOB_CANCELED, CT_ERROR_GONE, DELETED_DETAIL);
 	}
 	if (outcome->error == 0)
 		return end_as_succeeded(view, ending);

@@ -4,8 +4,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
-static_assert(
-    CT_JOB_QUEUED == 0 && CT_JOB_RUNNING == 1 && CT_JOB_SUCCEEDED == 2 && CT_JOB_CANCELED == 4,
+static_assert(CT_JOB_QUEUED == 0 && CT_JOB_RUNNING == 1 && CT_JOB_SUCCEEDED == 2 &&
+		  CT_JOB_FAILED == 3 && CT_JOB_CANCELED == 4,
     "the literals in the schema and in the queries");
 
 #define TOMBSTONE_MS (30 * 24 * 3600 * INT64_C(1000))
@@ -50,6 +50,10 @@ static const char postpone_sql[] =
     "UPDATE job SET state = 0, run_at = ?, error = ?, progress = 0.0, owner = '', "
     "lease_until = 0, attempts = attempts - 1, version = version + 1 "
     "WHERE id = ? AND token = ? AND state = 1";
+static const char revive_sql[] =
+    "UPDATE job SET state = 0, run_at = ?, attempts = 0, progress = 0.0, response = NULL, "
+    "error = NULL, started_at = 0, finished_at = 0, version = version + 1 "
+    "WHERE id = ? AND state IN (3, 4)";
 static const char release_sql[] =
     "UPDATE job SET state = 0, run_at = ?1, progress = 0.0, owner = '', lease_until = 0, "
     "version = version + 1 WHERE rowid IN (SELECT rowid FROM job INDEXED BY job_by_state "
@@ -287,6 +291,14 @@ int ct_job_forget_image(struct ct_metadata_view *view, const char *id)
 	    ct_query_begin_change(view, forget_image_sql);
 	ct_query_bind_text(&query, id);
 	return ct_query_step(&query);
+}
+
+int ct_job_revive(struct ct_metadata_view *view, const char *id, int64_t now)
+{
+	ct_cleanup(ct_query_done) struct ct_query query = ct_query_begin_change(view, revive_sql);
+	ct_query_bind_number(&query, now);
+	ct_query_bind_text(&query, id);
+	return ct_query_run_one(&query);
 }
 
 int ct_job_release(struct ct_metadata_view *view, const char *owner, int64_t now)

@@ -73,6 +73,8 @@ int ct_job_postpone(struct ct_metadata_view *view, const char *id, int64_t token
  * or another state.
  */
 int ct_job_forget_image(struct ct_metadata_view *view, const char *id);
+/* A failed or canceled one is queued anew, due now, with all its attempts. CT_ERROR_NOT_FOUND. */
+int ct_job_revive(struct ct_metadata_view *view, const char *id, int64_t now);
 /*
  * Running jobs of `owner` (a dead server of this name; NULL: none), or whose lease has run out,
  * are queued again, due now; count. An attempt stays counted.

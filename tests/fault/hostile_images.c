@@ -126,7 +126,7 @@ static int develop(const struct bytes *bytes, const char *type, char *ret_messag
 	CT_ASSERT(fd >= 0);
 	CT_ASSERT(write(fd, bytes->data, bytes->length) == (ssize_t)bytes->length);
 	int r = ct_imaging_pool_develop(
-	    pool, fd, type, ct_plan_widths, ct_plan_width_count, &developed, ret_message);
+	    pool, fd, type, ct_plan_widths, ct_plan_width_count, NULL, &developed, ret_message);
 	CT_ASSERT(close(fd) == 0);
 	if (r == 0)
 		ct_developed_done(&developed);

@@ -124,6 +124,90 @@ class Jobs(unittest.TestCase):
         self.assertEqual(self.server.upload(image("small.jpg"))["state"], "ready")
 
 
+class Running(unittest.TestCase):
+    """One worker, and photos of which each takes a while."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server("--workers", "1").start()
+        cls.count = 0
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.__exit__()
+
+    def put(self):
+        type(self).count += 1
+        answer = self.server.request("PUT", "/images/x.jpg",
+                                     body=image("photo.jpg") + b"%d" % self.count)
+        self.assertEqual(answer.status, 202, answer)
+        return answer["Location"]
+
+    def wait_running(self, path):
+        while True:
+            job = self.server.get(path).json()
+            if job["state"] != "queued" and workers_of(self.server):
+                return job
+            time.sleep(0.002)
+
+    def test_progress(self):
+        """A poller sees something between 0 and 1, and never an old state under a known ETag."""
+        path, seen, etag = self.put(), [], '"0"'
+        while not seen or seen[-1][0] < 1:
+            answer = self.server.get(path, If_None_Match=etag)
+            if answer.status == 200:
+                etag = answer["ETag"]
+                seen.append((answer.json()["progress"], etag))
+        steps = [progress for progress, _ in seen]
+        self.assertEqual(steps, sorted(steps))
+        self.assertTrue([p for p in steps if 0 < p < 1], steps)
+        self.assertEqual(len({tag for _, tag in seen}), len(seen))
+        self.assertEqual(self.server.get(path).json()["progress"], 1)
+
+    def test_cancel_running(self):
+        path = self.put()
+        self.wait_running(path)
+        worker = workers_of(self.server)
+        answer = self.server.request("DELETE", path)
+        self.assertEqual((answer.status, answer.json()["state"]), (200, "canceled"), answer)
+        self.assertEqual(answer.json()["error"]["code"], "canceled")
+        self.assertEqual(self.server.get(path).body, answer.body)
+        end = time.monotonic() + 0.5 * harness.SLOW
+        while set(worker) & set(workers_of(self.server)):
+            self.assertLess(time.monotonic(), end, "its worker goes on")
+            time.sleep(0.01)
+        job = answer.json()
+        made = self.server.get(f'/images/{job["image"]}').json()
+        self.assertEqual((made["state"], made["prints"]), ("failed", []))
+        self.assertEqual(self.server.get(f'/i/{job["image"]}').status, 404)
+        again = self.server.request("DELETE", path)
+        self.assertEqual((again.status, again.json()["code"]), (409, "job_ended"))
+        self.assertEqual(self.server.upload(image("small.jpg"))["state"], "ready")
+        self.assertEqual(self.server.get(path).body, answer.body, "nothing came after the end")
+
+    def test_retry(self):
+        """A canceled job, tried again by an admin, makes its image ready."""
+        path = self.put()
+        canceled = self.server.request("DELETE", path)
+        self.assertEqual(canceled.status, 200, canceled)
+        answer = self.server.request("POST", f"{path}/retry")
+        self.assertEqual(answer.status, 202, answer)
+        self.assertEqual((answer.json()["state"], answer.json()["attempts"]), ("queued", 0))
+        self.assertNotEqual(answer["ETag"], canceled["ETag"])
+        job = self.server.wait_job(path)
+        self.assertEqual((job["state"], job["attempts"]), ("succeeded", 1), job)
+        self.assertEqual(len(self.server.get(f'/images/{job["image"]}').json()["prints"]), 3)
+        again = self.server.request("POST", f"{path}/retry")
+        self.assertEqual((again.status, again.json()["code"]), (409, "job_not_failed"))
+
+    def test_retry_after_the_image_was_deleted(self):
+        path = self.put()
+        job = self.server.request("DELETE", path).json()
+        self.assertEqual(self.server.request("DELETE", f'/images/{job["image"]}').status, 204)
+        again = self.server.request("POST", f"{path}/retry")
+        self.assertEqual((again.status, again.json()["code"]), (410, "gone"))
+
+
 class Duplicate(unittest.TestCase):
     def test_is_not_developed_again(self):
         """The second upload of the same bytes needs no worker, and outlives the first image."""

@@ -13,6 +13,7 @@
 #include "images/images.h"
 #include "imaging/pool.h"
 #include "imaging/process.h"
+#include "jobs/jobs_priv.h"
 #include "metadata/images.h"
 #include "metadata/jobs.h"
 #include "metadata/prints.h"
@@ -39,6 +40,8 @@ static struct {
 	int version; /* of the encoder: other bytes */
 	int print_bytes;
 	int delete_image; /* while it works */
+	bool hangs;	  /* until it is cut off */
+	_Atomic bool is_cut;
 } pool;
 
 static int print_text(int width, int version, char ret_text[64])
@@ -68,8 +71,8 @@ static int run_delete(struct ct_metadata_view *view, void *arg)
 }
 
 int ct_imaging_pool_develop(struct ct_imaging_pool *unused, int input_fd, const char *type,
-    const int *widths, size_t width_count, struct ct_developed *ret_developed,
-    char ret_message[CT_IMAGING_MESSAGE_BYTES])
+    const int *widths, size_t width_count, struct ct_imaging_cut *cut,
+    struct ct_developed *ret_developed, char ret_message[CT_IMAGING_MESSAGE_BYTES])
 {
 	char bytes[5];
 	cr_assert_eq((void *)unused, (void *)&pool);
@@ -77,6 +80,11 @@ int ct_imaging_pool_develop(struct ct_imaging_pool *unused, int input_fd, const 
 	cr_expect_eq(memcmp(bytes, "photo", 5), 0);
 	cr_expect_str_eq(type, "image/jpeg");
 	pool.calls++;
+	cr_expect_not(cut != NULL && cut->is_cut);
+	for (int i = 0; pool.hangs && !pool.is_cut && i < 2000; i++)
+		sleep_ms(5);
+	if (pool.is_cut)
+		return CT_ERROR_CANCELED;
 	int error = pool.crashes >= pool.calls ? CT_ERROR_WORKER_CRASHED : pool.error;
 	if (error < 0) {
 		(void)snprintf(ret_message, CT_IMAGING_MESSAGE_BYTES, "told to fail");
@@ -98,6 +106,13 @@ int ct_imaging_pool_develop(struct ct_imaging_pool *unused, int input_fd, const 
 		make_print(widths[i], pool.version, &developed.prints[i]);
 	*ret_developed = developed;
 	return 0;
+}
+
+void ct_imaging_pool_cut_off(struct ct_imaging_pool *unused, struct ct_imaging_cut *cut)
+{
+	cr_assert_eq((void *)unused, (void *)&pool);
+	cut->is_cut = true;
+	pool.is_cut = true;
 }
 
 void ct_developed_done(struct ct_developed *developed)
@@ -327,6 +342,66 @@ Test(process, image_that_was_deleted_before_cancels)
 	cr_expect_eq(pool.calls, 0);
 }
 
+static void insert_process_job(int number)
+{
+	struct ct_job_row row = make_job(number, CT_PROCESS_IMAGE);
+	(void)id_of(number, row.image_id);
+	insert_job(&row);
+}
+
+static void wait_for_develop(void)
+{
+	for (int i = 0; i < 2000 && pool.calls == 0; i++)
+		sleep_ms(5);
+	cr_assert_eq(pool.calls, 1);
+}
+
+Test(process, canceled_job_cuts_its_worker_off_and_can_be_retried)
+{
+	char id[CT_ID_CHARS + 1];
+	struct ct_job_row row = { 0 };
+	const struct ct_digest digest = insert_photo(1);
+	pool.hangs = true;
+	insert_process_job(1);
+	start();
+	wait_for_develop();
+	cr_assert_eq(ct_jobs_cancel(jobs, id_of(1, id), &row), 0);
+	cr_expect_eq(row.state, CT_JOB_CANCELED);
+	ct_job_row_done(&row);
+	cr_expect(pool.is_cut);
+	cr_expect_eq(state_of(1), CT_IMAGE_FAILED);
+	cr_expect_eq(count_events("image.failed", 1), 1);
+	pool.hangs = pool.is_cut = false;
+	cr_assert_eq(ct_jobs_retry(jobs, id, &row), 0);
+	ct_job_row_done(&row);
+	row = wait_for_job(1, CT_JOB_SUCCEEDED);
+	cr_expect_eq(row.attempts, 1);
+	ct_job_row_done(&row);
+	ct_jobs_free(jobs);
+	cr_expect_eq(state_of(1), CT_IMAGE_READY);
+	cr_expect_eq(count_events("image.retried", 1), 1);
+	expect_prints(&digest);
+}
+
+Test(process, retry_without_its_image_is_gone)
+{
+	char id[CT_ID_CHARS + 1];
+	struct ct_job_row row = { 0 };
+	int first = 1;
+	pool.error = CT_ERROR_UNDECODABLE_IMAGE;
+	(void)insert_photo(1);
+	insert_process_job(1);
+	start();
+	row = wait_for_job(1, CT_JOB_FAILED);
+	ct_job_row_done(&row);
+	write_database(run_delete, &first);
+	cr_expect_eq(ct_jobs_retry(jobs, id_of(1, id), &row), CT_ERROR_GONE);
+	row = get_job(1);
+	cr_expect_eq(row.state, CT_JOB_FAILED);
+	ct_job_row_done(&row);
+	ct_jobs_free(jobs);
+}
+
 /* Of the three that one version of the encoder makes. */
 static int count_print_files(int version)
 {
@@ -351,6 +426,38 @@ Test(process, image_that_is_deleted_meanwhile_cancels_and_leaves_no_prints)
 	cr_expect_eq(list_prints(&digest, &print, 1), 0);
 	cr_expect_eq(count_print_files(0), 0);
 	cr_expect_eq(count_events("image.ready", 1), 0);
+}
+
+struct copy {
+	struct ct_job_row row;
+	struct ct_job_outcome outcome;
+};
+
+static int commit_copy(struct ct_metadata_view *view, void *arg)
+{
+	struct copy *copy = arg;
+	return copy->outcome.commit(view, &copy->outcome);
+}
+
+/* Canceled when its prints had been stored: nobody will have them. */
+Test(process, discarded_result_leaves_no_prints)
+{
+	(void)insert_photo(1);
+	struct copy copy = { .row = make_job(1, CT_PROCESS_IMAGE) };
+	(void)id_of(1, copy.row.image_id);
+	const struct ct_job_kind kind = ct_process_kind(process);
+	start();
+	kind.run(jobs, &copy.row, &copy.outcome, kind.context);
+	cr_expect_eq(copy.outcome.error, CT_ERROR_CANCELED, "it has no slot: it does not run");
+	cr_expect_eq(pool.calls, 0);
+	copy.outcome.release(copy.outcome.arg);
+	copy.outcome = (struct ct_job_outcome){ 0 };
+	kind.run(NULL, &copy.row, &copy.outcome, kind.context);
+	cr_expect_eq(count_print_files(0), 3);
+	copy.outcome.discard(copy.outcome.arg);
+	copy.outcome.release(copy.outcome.arg);
+	cr_expect_eq(count_print_files(0), 0);
+	ct_jobs_free(jobs);
 }
 
 /* ---- the remake ---- */
@@ -476,17 +583,6 @@ Test(process, failed_twin_is_no_help)
 	cr_expect_eq(pool.calls, 2);
 }
 
-struct copy {
-	struct ct_job_row row;
-	struct ct_job_outcome outcome;
-};
-
-static int commit_copy(struct ct_metadata_view *view, void *arg)
-{
-	struct copy *copy = arg;
-	return copy->outcome.commit(view, &copy->outcome);
-}
-
 static void delete_first(void)
 {
 	struct ct_images *images = NULL;
@@ -505,7 +601,7 @@ Test(process, twin_that_is_deleted_meanwhile_leaves_its_prints)
 	struct copy copy = { .row = make_job(2, CT_PROCESS_IMAGE) };
 	(void)id_of(2, copy.row.image_id);
 	const struct ct_job_kind kind = ct_process_kind(process);
-	kind.run(&copy.row, &copy.outcome, kind.context);
+	kind.run(NULL, &copy.row, &copy.outcome, kind.context);
 	cr_expect_eq(pool.calls, 1);
 	delete_first();
 	write_database(commit_copy, &copy);
@@ -538,7 +634,7 @@ Test(process, copy_that_is_deleted_leaves_no_prints)
 	struct copy copy = { .row = make_job(2, CT_PROCESS_IMAGE) };
 	(void)id_of(2, copy.row.image_id);
 	const struct ct_job_kind kind = ct_process_kind(process);
-	kind.run(&copy.row, &copy.outcome, kind.context);
+	kind.run(NULL, &copy.row, &copy.outcome, kind.context);
 	int second = 2;
 	write_database(run_delete, &second);
 	delete_first();

@@ -39,7 +39,7 @@ int develop(struct ct_imaging_pool *pool, const char *name, const char *type,
 {
 	int fd = open_picture(name);
 	int r = ct_imaging_pool_develop(
-	    pool, fd, type, ct_plan_widths, ct_plan_width_count, ret_developed, ret_message);
+	    pool, fd, type, ct_plan_widths, ct_plan_width_count, NULL, ret_developed, ret_message);
 	cr_assert_eq(close(fd), 0);
 	return r;
 }

@@ -80,17 +80,57 @@ Test(pool, starts_at_the_first_image_and_keeps_the_worker)
 struct late {
 	struct ct_imaging_pool *pool;
 	int fd;
+	struct ct_imaging_cut *cut;
 	int result;
 	char message[CT_IMAGING_MESSAGE_BYTES];
 };
+
+static void *run_hang(void *arg)
+{
+	struct late *late = arg;
+	struct ct_developed developed;
+	late->result = ct_imaging_pool_develop(late->pool, late->fd, "test/hang", ct_plan_widths,
+	    ct_plan_width_count, late->cut, &developed, late->message);
+	return NULL;
+}
 
 static void *run_late(void *arg)
 {
 	struct late *late = arg;
 	struct ct_developed developed;
 	late->result = ct_imaging_pool_develop(late->pool, late->fd, "test/late", ct_plan_widths,
-	    ct_plan_width_count, &developed, late->message);
+	    ct_plan_width_count, late->cut, &developed, late->message);
 	return NULL;
+}
+
+/* Before it has a worker, while it waits for one, while it is at work. */
+Test(pool, call_is_cut_off)
+{
+	struct ct_imaging_pool *pool = pool_of((struct ct_imaging_options){ .max_workers = 1 });
+	struct ct_imaging_cut cuts[3] = { 0 };
+	struct late late[3];
+	pthread_t threads[3];
+	ct_imaging_pool_cut_off(pool, &cuts[0]);
+	for (int i = 0; i < 3; i++) {
+		late[i] = (struct late){ pool, open_picture("small.jpg"), &cuts[i], 1, "" };
+		cr_assert_eq(pthread_create(&threads[i], NULL, run_hang, &late[i]), 0);
+	}
+	cr_assert_eq(pthread_join(threads[0], NULL), 0);
+	cr_assert_eq(late[0].result, CT_ERROR_CANCELED);
+	for (int i = 0; i < 400 && ct_imaging_pool_workers(pool) == 0; i++)
+		(void)usleep(5000);
+	(void)usleep(100000); /* one of them is at work by now, the other one waits */
+	int64_t began = now_ms();
+	for (int i = 1; i < 3; i++) {
+		ct_imaging_pool_cut_off(pool, &cuts[i]);
+		cr_assert_eq(pthread_join(threads[i], NULL), 0);
+		cr_assert_eq(late[i].result, CT_ERROR_CANCELED, "%s", late[i].message);
+		cr_assert_eq(close(late[i].fd), 0);
+	}
+	cr_assert_lt(now_ms() - began, 10000, "well before the deadline");
+	cr_assert_eq(ct_imaging_pool_workers(pool), 0, "it was killed");
+	assert_works(pool);
+	ct_imaging_pool_free(pool);
 }
 
 struct misdeed {
@@ -178,7 +218,7 @@ Test(pool, input_that_is_cut_off_meanwhile)
 	int fd = mkstemp(path);
 	cr_assert_geq(fd, 0);
 	cr_assert_eq(ftruncate(fd, 1 << 20), 0);
-	struct late late = { pool, fd, 0, "" };
+	struct late late = { pool, fd, NULL, 0, "" };
 	pthread_t thread;
 	assert_works(pool);
 	cr_assert_eq(pthread_create(&thread, NULL, run_late, &late), 0);
@@ -445,9 +485,11 @@ Test(pool, refuses_widths_that_make_no_sense)
 	struct ct_imaging_pool *pool = pool_of((struct ct_imaging_options){ 0 });
 	struct ct_developed developed;
 	char message[CT_IMAGING_MESSAGE_BYTES];
-	cr_assert_eq(ct_imaging_pool_develop(pool, 0, "image/jpeg", widths, 1, &developed, message),
+	cr_assert_eq(
+	    ct_imaging_pool_develop(pool, 0, "image/jpeg", widths, 1, NULL, &developed, message),
 	    -EINVAL);
-	cr_assert_eq(ct_imaging_pool_develop(pool, 0, "image/jpeg", widths, 0, &developed, message),
+	cr_assert_eq(
+	    ct_imaging_pool_develop(pool, 0, "image/jpeg", widths, 0, NULL, &developed, message),
 	    -EINVAL);
 	ct_imaging_pool_free(pool);
 	cr_assert_eq(

@@ -29,7 +29,7 @@ static int develop(const char *type)
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	CT_ASSERT(fd >= 0);
 	int r = ct_imaging_pool_develop(
-	    pool, fd, type, ct_plan_widths, ct_plan_width_count, &developed, message);
+	    pool, fd, type, ct_plan_widths, ct_plan_width_count, NULL, &developed, message);
 	CT_ASSERT(close(fd) == 0);
 	if (r == 0)
 		ct_developed_done(&developed);

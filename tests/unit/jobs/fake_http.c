@@ -49,15 +49,12 @@ static void parse(struct ct_http_request *request, const char *method_and_target
 {
 	const char *target = strchr(method_and_target, ' ') + 1;
 	size_t length = strcspn(target, "?");
-	request->method = method_and_target[0] == 'D' ? CT_HTTP_DELETE : CT_HTTP_GET;
+	request->method = method_and_target[0] == 'D'	? CT_HTTP_DELETE
+			  : method_and_target[0] == 'P' ? CT_HTTP_POST
+							: CT_HTTP_GET;
 	(void)snprintf(request->path, MAX_TEXT, "%.*s", (int)length, target);
 	if (target[length] == '?')
 		(void)snprintf(request->query, MAX_TEXT, "%s", target + length + 1);
-}
-
-static const char *last_segment(const struct ct_http_request *request)
-{
-	return strrchr(request->path, '/') + 1;
 }
 
 static bool matches(const struct ct_http_route *route, const struct ct_http_request *request)
@@ -67,7 +64,9 @@ static bool matches(const struct ct_http_route *route, const struct ct_http_requ
 		return false;
 	if (route->pattern[prefix] == '\0')
 		return request->path[prefix] == '\0';
-	return last_segment(request) == request->path + prefix && request->path[prefix] != '\0';
+	const char *rest = strchr(route->pattern, '}') + 1;
+	size_t length = strcspn(request->path + prefix, "/");
+	return length > 0 && strcmp(request->path + prefix + length, rest) == 0;
 }
 
 static const struct ct_http_route *find_route(const struct ct_http_request *request)
@@ -128,8 +127,14 @@ const char *fake_header(const struct fake_answer *answer, const char *name)
 
 const char *ct_http_parameter(const struct ct_http_request *request, const char *name)
 {
+	/* Good for as long as a request needs it: "/jobs/{id}" and what may follow. */
+	static char ids[8][MAX_TEXT];
+	static unsigned next;
+	char *id = ids[next++ % 8];
 	cr_assert_str_eq(name, "id");
-	return last_segment(request);
+	const char *start = strchr(request->path + 1, '/') + 1;
+	(void)snprintf(id, MAX_TEXT, "%.*s", (int)strcspn(start, "/"), start);
+	return id;
 }
 
 const char *ct_http_query(const struct ct_http_request *request, const char *name)

@@ -59,8 +59,10 @@ static int take_effect(struct ct_metadata_view *view, struct ct_job_outcome *out
 	return ct_job_insert(view, &row);
 }
 
-static void run(const struct ct_job_row *job, struct ct_job_outcome *ret_outcome, void *context)
+static void run(struct ct_jobs *of, const struct ct_job_row *job,
+    struct ct_job_outcome *ret_outcome, void *context)
 {
+	(void)of;
 	(void)context;
 	int count = atomic_fetch_add(&runs, 1);
 	unsigned *number = malloc(sizeof(*number));
@@ -109,7 +111,7 @@ static void start(const char *directory)
 {
 	char path[96];
 	static char owner[] = "here";
-	static const struct ct_job_kind kind = { "test", run, NULL, NULL };
+	static const struct ct_job_kind kind = { .name = "test", .run = run, .failed = NULL };
 	(void)snprintf(path, sizeof(path), "%s/calotype.db", directory);
 	const struct ct_metadata_options metadata_options = { .path = path };
 	CT_ASSERT(ct_metadata_open(&metadata_options, &metadata) == 0);

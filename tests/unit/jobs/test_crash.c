@@ -16,9 +16,10 @@ static int running_fd;
 static _Atomic int runs;
 static _Atomic int failed_calls;
 
-static void run_forever(
-    const struct ct_job_row *job, struct ct_job_outcome *ret_outcome, void *context)
+static void run_forever(struct ct_jobs *of, const struct ct_job_row *job,
+    struct ct_job_outcome *ret_outcome, void *context)
 {
+	(void)of;
 	(void)job;
 	(void)ret_outcome;
 	(void)context;
@@ -37,9 +38,10 @@ static int write_effect(struct ct_metadata_view *view, struct ct_job_outcome *ou
 	return r < 0 ? r : ct_job_insert(view, &row);
 }
 
-static void run_well(
-    const struct ct_job_row *job, struct ct_job_outcome *ret_outcome, void *context)
+static void run_well(struct ct_jobs *of, const struct ct_job_row *job,
+    struct ct_job_outcome *ret_outcome, void *context)
 {
+	(void)of;
 	(void)job;
 	(void)context;
 	(void)atomic_fetch_add(&runs, 1);
@@ -73,7 +75,9 @@ static struct ct_jobs *start(const struct ct_job_kind *kind)
 
 _Noreturn static void live(bool first, int max_attempts)
 {
-	static const struct ct_job_kind kind = { "test", run_forever, NULL, NULL };
+	static const struct ct_job_kind kind = {
+		.name = "test", .run = run_forever, .failed = NULL
+	};
 	open_database();
 	if (first) {
 		struct ct_job_row row = make_job(1, "test");
@@ -109,7 +113,9 @@ TestSuite(crash, .init = directory_setup, .fini = database_teardown, .timeout = 
 
 Test(crash, killed_job_runs_again_and_ends_once)
 {
-	static const struct ct_job_kind kind = { "test", run_well, count_failed, NULL };
+	static const struct ct_job_kind kind = {
+		.name = "test", .run = run_well, .failed = count_failed
+	};
 	cr_assert(live_and_die(true, CT_JOB_MAX_ATTEMPTS));
 	cr_assert(live_and_die(false, CT_JOB_MAX_ATTEMPTS));
 	open_database();
@@ -127,7 +133,9 @@ Test(crash, killed_job_runs_again_and_ends_once)
 
 Test(crash, job_that_kills_the_server_ends_as_failed)
 {
-	static const struct ct_job_kind kind = { "test", run_well, count_failed, NULL };
+	static const struct ct_job_kind kind = {
+		.name = "test", .run = run_well, .failed = count_failed
+	};
 	for (int i = 0; i < 3; i++)
 		cr_assert(live_and_die(i == 0, 3));
 	open_database();

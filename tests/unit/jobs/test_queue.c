@@ -23,6 +23,8 @@ static struct script {
 	_Atomic int commits;
 	int commit_errors[4];
 	int failed_result;
+	_Atomic int retries;
+	int retried_result;
 	bool final;
 	bool no_commit;
 	int run_ms;
@@ -51,9 +53,10 @@ static void count_release(void *arg)
 	(void)atomic_fetch_add(&script.releases, 1);
 }
 
-static void run_script(
-    const struct ct_job_row *job, struct ct_job_outcome *ret_outcome, void *context)
+static void run_script(struct ct_jobs *of, const struct ct_job_row *job,
+    struct ct_job_outcome *ret_outcome, void *context)
 {
+	(void)of;
 	(void)context;
 	cr_assert_eq(job->state, CT_JOB_RUNNING);
 	int run = atomic_fetch_add(&script.runs, 1);
@@ -95,7 +98,9 @@ static void start_with(const struct ct_job_kind *kind, unsigned workers, int64_t
 	cr_assert_eq(ct_jobs_start(jobs), 0);
 }
 
-static const struct ct_job_kind test_kind = { "test", run_script, count_failed, NULL };
+static const struct ct_job_kind test_kind = {
+	.name = "test", .run = run_script, .failed = count_failed
+};
 
 static void start(void)
 {
@@ -448,10 +453,11 @@ static int release_all(struct ct_metadata_view *view, void *arg)
 }
 
 /* The first run loses its lease, and ends only after the second one has ended. */
-static void run_and_lose(
-    const struct ct_job_row *job, struct ct_job_outcome *ret_outcome, void *context)
+static void run_and_lose(struct ct_jobs *of, const struct ct_job_row *job,
+    struct ct_job_outcome *ret_outcome, void *context)
 {
-	run_script(job, ret_outcome, context);
+	(void)of;
+	run_script(of, job, ret_outcome, context);
 	if (job->attempts > 1)
 		return;
 	write_database(release_all, NULL);
@@ -463,7 +469,9 @@ static void run_and_lose(
 
 Test(queue, run_that_lost_its_lease_changes_nothing)
 {
-	const struct ct_job_kind kind = { "test", run_and_lose, count_failed, NULL };
+	const struct ct_job_kind kind = {
+		.name = "test", .run = run_and_lose, .failed = count_failed
+	};
 	start_with(&kind, 2, 0);
 	put(1);
 	while (atomic_load(&script.releases) < 2)
@@ -480,27 +488,199 @@ Test(queue, run_that_lost_its_lease_changes_nothing)
 
 /* ---- the rest ---- */
 
-static void run_with_progress(
-    const struct ct_job_row *job, struct ct_job_outcome *ret_outcome, void *context)
+static void run_with_progress(struct ct_jobs *of, const struct ct_job_row *job,
+    struct ct_job_outcome *ret_outcome, void *context)
 {
-	(void)context;
 	(void)ret_outcome;
-	ct_jobs_set_progress(jobs, job, 0.25);
-	ct_jobs_set_progress(jobs, job, 0.5);
+	(void)context;
 	struct ct_job_row row = get_job(1);
-	cr_expect_eq(row.progress, 0.25, "the second comes too soon to be written");
+	cr_expect_eq(ct_jobs_overlay(of, &row), 0);
+	cr_expect_eq(row.progress, 0);
+	ct_jobs_set_progress(of, job, 0.25);
+	ct_jobs_set_progress(of, job, 0.5);
+	ct_jobs_set_progress(of, job, 0.5);
+	cr_expect_eq(row.version, 2, "no commit for it");
+	cr_expect_eq(ct_jobs_overlay(of, &row), 2, "what has not changed is no step");
+	cr_expect_eq(row.progress, 0.5);
+	ct_job_row_done(&row);
+	sleep_ms(script.run_ms);
+	row = get_job(1);
+	cr_expect_eq(row.progress, script.run_ms > 0 ? 0.5 : 0, "a heartbeat took it along");
+	cr_expect_eq(row.version, script.run_ms > 0 ? 3 : 2, "once");
 	ct_job_row_done(&row);
 }
 
-Test(queue, progress_is_written_once_a_second)
+static const struct ct_job_kind progress_kind = { .name = "test", .run = run_with_progress };
+
+Test(queue, progress_is_in_memory)
 {
-	const struct ct_job_kind kind = { "test", run_with_progress, NULL, NULL };
-	start_with(&kind, 1, 0);
+	start_with(&progress_kind, 1, 0);
 	put(1);
 	struct ct_job_row row = wait_for_job(1, CT_JOB_SUCCEEDED);
 	cr_expect_eq(row.progress, 1.0);
+	cr_expect_eq(ct_jobs_overlay(jobs, &row), 0);
 	ct_job_row_done(&row);
 	stop();
+}
+
+Test(queue, progress_is_taken_along_by_a_heartbeat)
+{
+	script.run_ms = 400;
+	start_with(&progress_kind, 1, 240);
+	put(1);
+	struct ct_job_row row = wait_for_job(1, CT_JOB_SUCCEEDED);
+	ct_job_row_done(&row);
+	stop();
+}
+
+/* ---- cancel and retry ---- */
+
+static _Atomic int cuts;
+static _Atomic int discards;
+
+static void count_cut(void *arg)
+{
+	cr_assert_eq(arg, &script);
+	(void)atomic_fetch_add(&cuts, 1);
+}
+
+static void count_discard(void *arg)
+{
+	cr_assert_eq(arg, &script);
+	(void)atomic_fetch_add(&discards, 1);
+}
+
+/* Runs until it is cut off, and then claims to have succeeded. */
+static void run_until_cut(struct ct_jobs *of, const struct ct_job_row *job,
+    struct ct_job_outcome *ret_outcome, void *context)
+{
+	(void)context;
+	int before = atomic_load(&cuts);
+	cr_expect(ct_jobs_set_cut_off(of, job, count_cut, &script));
+	(void)atomic_fetch_add(&script.runs, 1);
+	for (int i = 0; i < 2000 && atomic_load(&cuts) == before; i++)
+		sleep_ms(5);
+	cr_expect_not(ct_jobs_set_cut_off(of, job, NULL, NULL), "it knows");
+	ret_outcome->commit = insert_effect;
+	ret_outcome->release = count_release;
+	ret_outcome->discard = count_discard;
+	ret_outcome->arg = &script;
+}
+
+static void wait_for_runs(int runs)
+{
+	for (int i = 0; i < 2000 && atomic_load(&script.runs) < runs; i++)
+		sleep_ms(5);
+	cr_assert_eq(script.runs, runs);
+}
+
+static int cancel(int number)
+{
+	char id[CT_ID_CHARS + 1];
+	struct ct_job_row row = { 0 };
+	int r = ct_jobs_cancel(jobs, id_of(number, id), &row);
+	cr_expect(r < 0 || row.state == CT_JOB_CANCELED);
+	ct_job_row_done(&row);
+	return r;
+}
+
+static int retry(int number)
+{
+	char id[CT_ID_CHARS + 1];
+	struct ct_job_row row = { 0 };
+	int r = ct_jobs_retry(jobs, id_of(number, id), &row);
+	cr_expect(r < 0 || row.state == CT_JOB_QUEUED);
+	ct_job_row_done(&row);
+	return r;
+}
+
+Test(queue, canceled_run_is_cut_off_and_has_no_effect)
+{
+	const struct ct_job_kind kind = {
+		.name = "test", .run = run_until_cut, .failed = count_failed
+	};
+	start_with(&kind, 1, 0);
+	put(1);
+	wait_for_runs(1);
+	cr_expect_eq(cancel(1), 0);
+	cr_expect_eq(cancel(1), CT_ERROR_JOB_ENDED);
+	put(2); /* the only worker is free again */
+	wait_for_runs(2);
+	cr_expect_eq(cancel(2), 0);
+	stop();
+	struct ct_job_row row = get_job(1);
+	cr_expect_eq(row.state, CT_JOB_CANCELED);
+	expect_error(&row, "canceled", NULL);
+	cr_expect_gt(row.finished_at, 0);
+	ct_job_row_done(&row);
+	cr_expect_eq(count_jobs(CT_JOB_QUEUED, "effect"), 0);
+	cr_expect_eq(cuts, 2);
+	cr_expect_eq(discards, 2);
+	cr_expect_eq(script.releases, 2);
+	cr_expect_eq(script.failed_calls, 2);
+	cr_expect_eq(script.last_failure, CT_ERROR_CANCELED);
+}
+
+Test(queue, canceled_before_its_run_never_runs)
+{
+	struct ct_job_row job = make_job(1, "test");
+	job.run_at += 3600000;
+	insert_job(&job);
+	start();
+	cr_expect_eq(cancel(1), 0);
+	cr_expect_eq(cancel(2), CT_ERROR_NOT_FOUND);
+	stop();
+	cr_expect_eq(script.runs, 0);
+	cr_expect_eq(script.failed_calls, 1);
+}
+
+Test(queue, run_that_lost_its_lease_is_cut_off)
+{
+	const struct ct_job_kind kind = { .name = "test", .run = run_until_cut };
+	start_with(&kind, 1, 240);
+	put(1);
+	wait_for_runs(1);
+	write_database(release_all, NULL);
+	wait_for_runs(2);
+	cr_expect_eq(cancel(1), 0);
+	stop();
+	cr_expect_eq(cuts, 2);
+}
+
+static int count_retried(struct ct_metadata_view *view, const struct ct_job_row *job, void *context)
+{
+	(void)job;
+	(void)context;
+	cr_assert_not_null(view);
+	(void)atomic_fetch_add(&script.retries, 1);
+	return script.retried_result;
+}
+
+Test(queue, failed_job_can_be_retried_with_all_its_attempts)
+{
+	const struct ct_job_kind kind = {
+		.name = "test", .run = run_script, .failed = count_failed, .retried = count_retried
+	};
+	script.errors[0] = CT_ERROR_UNDECODABLE_IMAGE;
+	start_with(&kind, 1, 0);
+	put(1);
+	struct ct_job_row row = wait_for_job(1, CT_JOB_FAILED);
+	int64_t version = row.version;
+	ct_job_row_done(&row);
+	script.retried_result = CT_ERROR_NOT_FOUND;
+	cr_expect_eq(retry(1), CT_ERROR_GONE, "there is nothing to do it for");
+	script.retried_result = 0;
+	cr_expect_eq(retry(1), 0);
+	row = wait_for_job(1, CT_JOB_SUCCEEDED);
+	cr_expect_eq(row.attempts, 1);
+	cr_expect_null(row.error);
+	cr_expect_eq(row.version, version + 3, "queued, running, succeeded");
+	ct_job_row_done(&row);
+	cr_expect_eq(retry(1), CT_ERROR_JOB_NOT_FAILED);
+	cr_expect_eq(retry(2), CT_ERROR_NOT_FOUND);
+	stop();
+	cr_expect_eq(script.runs, 2);
+	cr_expect_eq(script.retries, 2);
 }
 
 Test(queue, stop_waits_for_what_runs)

@@ -170,6 +170,61 @@ Test(routes, unknown_and_forgotten_jobs)
 	fake_answer_done(&answer);
 }
 
+/* ---- cancel and retry ---- */
+
+static struct fake_answer change(const char *format, int number)
+{
+	char text[128];
+	char id[CT_ID_CHARS + 1];
+	(void)snprintf(text, sizeof(text), format, id_of(number, id));
+	return fake_call(text, NULL);
+}
+
+static void expect_change(const char *format, int number, int status, const char *code)
+{
+	struct fake_answer answer = change(format, number);
+	cr_expect_eq(answer.status, status, "%s: %d", format, answer.status);
+	cr_expect_str_eq(ct_json_get_text(answer.json, "code"), code);
+	fake_answer_done(&answer);
+}
+
+Test(routes, cancel)
+{
+	const struct ct_job_row row = job_at(1, CT_JOB_QUEUED, 1);
+	insert_job(&row);
+	struct fake_answer answer = change("DELETE /jobs/%s", 1);
+	cr_expect_eq(answer.status, 200);
+	cr_expect_str_eq(fake_header(&answer, "ETag"), "\"2\"");
+	cr_expect_null(fake_header(&answer, "Retry-After"));
+	cr_expect_str_eq(ct_json_get_text(answer.json, "state"), "canceled");
+	struct ct_json *error = ct_json_get(answer.json, "error");
+	cr_expect_str_eq(ct_json_get_text(error, "code"), "canceled");
+	ct_json_free(error);
+	fake_answer_done(&answer);
+	expect_change("DELETE /jobs/%s", 1, 409, "job_ended");
+	expect_change("DELETE /jobs/%s", 2, 404, "not_found");
+	expect_change("DELETE /jobs/%.3s", 1, 404, "not_found");
+	cr_expect_eq(fake_scope("DELETE /jobs/x"), CT_SCOPE_WRITE);
+}
+
+Test(routes, retry)
+{
+	const struct ct_job_row failed = job_at(1, CT_JOB_FAILED, 1);
+	const struct ct_job_row running = job_at(2, CT_JOB_RUNNING, 1);
+	insert_job(&failed);
+	insert_job(&running);
+	struct fake_answer answer = change("POST /jobs/%s/retry", 1);
+	cr_expect_eq(answer.status, 202);
+	cr_expect_str_eq(fake_header(&answer, "ETag"), "\"2\"");
+	cr_expect_str_eq(fake_header(&answer, "Retry-After"), "1");
+	cr_expect_str_eq(ct_json_get_text(answer.json, "state"), "queued");
+	fake_answer_done(&answer);
+	expect_change("POST /jobs/%s/retry", 1, 409, "job_not_failed");
+	expect_change("POST /jobs/%s/retry", 2, 409, "job_not_failed");
+	expect_change("POST /jobs/%s/retry", 3, 404, "not_found");
+	cr_expect_eq(fake_scope("POST /jobs/x/retry"), CT_SCOPE_ADMIN);
+}
+
 /* ---- lists ---- */
 
 /* The last digits of the ids, in order. */

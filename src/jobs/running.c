@@ -1,0 +1,127 @@
+/*
+ * What runs here: a slot for each worker, with how far its job has come and how to cut it short.
+ * Progress is in memory only, since a commit each would cost more than some jobs; the keeper's beat
+ * takes the last one along, for other readers of the database.
+ */
+#include "jobs/jobs_priv.h"
+#include "base/assert.h"
+#include "metadata/jobs.h"
+
+#include <string.h>
+
+static struct ct_job_slot *find_locked(struct ct_jobs *jobs, const char *id, int64_t token)
+{
+	ct_lock_assert_held(&jobs->lock);
+	for (unsigned i = 0; i < jobs->worker_count; i++) {
+		struct ct_job_slot *slot = &jobs->slots[i];
+		if (slot->used && slot->token == token && strcmp(slot->id, id) == 0)
+			return slot;
+	}
+	return NULL;
+}
+
+struct ct_job_slot *ct_jobs_take_slot(struct ct_jobs *jobs, const struct ct_job_row *row)
+{
+	struct ct_job_slot *slot = jobs->slots;
+	ct_lock_take(&jobs->lock);
+	while (slot->used)
+		slot++;
+	CT_ASSERT(slot < jobs->slots + jobs->worker_count);
+	*slot = (struct ct_job_slot){ .used = true, .token = row->token };
+	memcpy(slot->id, row->id, sizeof(slot->id));
+	ct_jobs_look_locked(jobs); /* there may be more: for the next worker */
+	ct_lock_release(&jobs->lock);
+	return slot;
+}
+
+bool ct_jobs_mark_ending(struct ct_jobs *jobs, struct ct_job_slot *slot)
+{
+	ct_lock_take(&jobs->lock);
+	slot->ending = true;
+	slot->cut_off = NULL;
+	bool canceled = slot->canceled;
+	ct_lock_release(&jobs->lock);
+	return canceled;
+}
+
+void ct_jobs_drop_slot(struct ct_jobs *jobs, struct ct_job_slot *slot)
+{
+	ct_lock_take(&jobs->lock);
+	slot->used = false;
+	jobs->look = true;
+	ct_lock_release(&jobs->lock);
+}
+
+void ct_jobs_set_progress(struct ct_jobs *jobs, const struct ct_job_row *row, double progress)
+{
+	CT_ASSERT(progress >= 0 && progress <= 1);
+	ct_lock_take(&jobs->lock);
+	struct ct_job_slot *slot = find_locked(jobs, row->id, row->token);
+	bool changed = slot != NULL && !slot->ending && progress > slot->progress;
+	if (changed) {
+		slot->progress = progress;
+		slot->step++;
+	}
+	ct_lock_release(&jobs->lock);
+}
+
+unsigned ct_jobs_overlay(struct ct_jobs *jobs, struct ct_job_row *row)
+{
+	unsigned step = 0;
+	if (row->state != CT_JOB_RUNNING)
+		return 0;
+	ct_lock_take(&jobs->lock);
+	const struct ct_job_slot *slot = find_locked(jobs, row->id, row->token);
+	if (slot != NULL && slot->step > 0) {
+		step = slot->step;
+		row->progress = slot->progress;
+	}
+	ct_lock_release(&jobs->lock);
+	return step;
+}
+
+bool ct_jobs_set_cut_off(
+    struct ct_jobs *jobs, const struct ct_job_row *row, void (*cut_off)(void *arg), void *arg)
+{
+	ct_lock_take(&jobs->lock);
+	struct ct_job_slot *slot = find_locked(jobs, row->id, row->token);
+	bool goes_on = slot != NULL && !slot->canceled && !slot->lost;
+	if (slot != NULL) {
+		slot->cut_off = cut_off;
+		slot->cut_off_arg = arg;
+	}
+	ct_lock_release(&jobs->lock);
+	return goes_on;
+}
+
+/* Under the lock, so that what it ends is still there: it must not wait. */
+static void cut_off_locked(struct ct_job_slot *slot)
+{
+	if (slot->cut_off != NULL)
+		slot->cut_off(slot->cut_off_arg);
+	slot->cut_off = NULL;
+}
+
+void ct_jobs_cut_off(struct ct_jobs *jobs, const char *id, int64_t token)
+{
+	ct_lock_take(&jobs->lock);
+	struct ct_job_slot *slot = find_locked(jobs, id, token);
+	if (slot != NULL) {
+		slot->canceled = true;
+		cut_off_locked(slot);
+	}
+	ct_lock_release(&jobs->lock);
+}
+
+bool ct_jobs_mark_lost(struct ct_jobs *jobs, const char *id, int64_t token)
+{
+	ct_lock_take(&jobs->lock);
+	struct ct_job_slot *slot = find_locked(jobs, id, token);
+	bool found = slot != NULL && !slot->ending && !slot->canceled;
+	if (found) {
+		slot->lost = true;
+		cut_off_locked(slot);
+	}
+	ct_lock_release(&jobs->lock);
+	return found;
+}
