@@ -25,7 +25,8 @@
 
 #define MODEL_HOUR_MS (3600 * 1000LL)
 #define MODEL_DAY_MS (24 * MODEL_HOUR_MS)
-/* Not whole hours, as time moves by those: nothing ends at the very moment of an operation. */
+/* Time moves by these, of which no limit is a multiple: none ends just while an operation runs. */
+#define MODEL_STEP_MS (3599 * 1000LL)
 #define MODEL_EXPIRY_MS (MODEL_DAY_MS - MODEL_HOUR_MS / 2)
 #define MODEL_GRACE_MS (5 * MODEL_HOUR_MS + MODEL_HOUR_MS / 2)
 #define MODEL_KEEP_MS (7 * MODEL_DAY_MS)

@@ -268,6 +268,51 @@ static int object_remove(void *backend, enum ct_blob_class class, const struct c
 	return survive(mortal, blow, ct_blob_remove(mortal->inner, class, digest));
 }
 
+static int object_visit(void *backend, enum ct_blob_class class, unsigned shard,
+    int (*visit)(const struct ct_digest *digest, const struct ct_blob_info *info, void *arg),
+    void *arg)
+{
+	struct mortal *mortal = backend;
+
+	return ct_blob_visit(mortal->inner, class, shard, visit, arg);
+}
+
+static int object_look(void *backend, enum ct_blob_class class, const struct ct_digest *digest,
+    struct ct_blob_info *ret_info)
+{
+	struct mortal *mortal = backend;
+	const struct ct_blob_store *inner = mortal->inner;
+
+	return inner->ops->object_look(inner->backend, class, digest, ret_info);
+}
+
+static int object_set_aside(void *backend, struct ct_blob_object *object, enum ct_blob_class class,
+    const struct ct_digest *digest)
+{
+	struct mortal *mortal = backend;
+	const struct ct_blob_store *inner = mortal->inner;
+	enum blow blow = strike(mortal);
+
+	if (blow == BLOW_BEFORE)
+		return -EIO;
+	return survive(
+	    mortal, blow, inner->ops->object_set_aside(inner->backend, object, class, digest));
+}
+
+static bool is_strict(const void *backend)
+{
+	const struct mortal *mortal = backend;
+
+	return mortal->inner->ops->is_strict(mortal->inner->backend);
+}
+
+static int flush(void *backend)
+{
+	struct mortal *mortal = backend;
+
+	return ct_blob_store_flush(mortal->inner);
+}
+
 static const struct ct_blob_backend_ops mortal_ops = {
 	.close = close_none,
 	.is_healthy = is_healthy,
@@ -286,6 +331,11 @@ static const struct ct_blob_backend_ops mortal_ops = {
 	.object_close = object_close,
 	.object_sync = object_sync,
 	.object_remove = object_remove,
+	.object_visit = object_visit,
+	.object_look = object_look,
+	.object_set_aside = object_set_aside,
+	.is_strict = is_strict,
+	.flush = flush,
 };
 
 int mortal_open(struct mortal *mortal, struct ct_blob_store **ret_store)

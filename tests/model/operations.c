@@ -530,10 +530,10 @@ static bool do_job(struct model *model, struct world *world)
 
 static bool do_wait(struct model *model, struct world *world)
 {
-	static const int hours[] = { 1, 1, 1, 3, 7, 25 };
+	static const int steps[] = { 1, 1, 1, 3, 7, 25 };
 
 	model_trace(model, "wait", NULL);
-	model->now_ms += hours[model_random(model, 6)] * MODEL_HOUR_MS;
+	model->now_ms += steps[model_random(model, 6)] * MODEL_STEP_MS;
 	world_set_time(world, model->now_ms);
 	return true;
 }
