@@ -115,7 +115,8 @@ def run_unit(variant, folder, env, total):
 
 def run_scenarios(variant, folder, env, total, pattern, jobs):
     """Each tests/*/test_*.py is one process; it reports `result name` lines in a file."""
-    files = sorted(f for kind in ("scenario", "fault") for f in (ROOT / "tests" / kind).glob("test_*.py")
+    files = sorted(f for kind in ("scenario", "fault", "sabotage")
+                   for f in (ROOT / "tests" / kind).glob("test_*.py")
                    if (variant == "gcc" or (kind == "scenario" and f.stem not in PLAIN_ONLY))
                    and (not pattern or pattern in f.stem))
     reports = folder / "reports"

@@ -1,46 +1,91 @@
 #!/usr/bin/env python3
-"""The faults, one row each: property, fault, how often, acknowledged, present, lost."""
+"""The faults, one row each: what is done, how often, what was acknowledged, present and lost."""
 
 import argparse
+import os
 import pathlib
 import platform
 import random
 import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "scenario"))
+TESTS = pathlib.Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(TESTS / "scenario"), str(TESTS / "sabotage")]
 import power_cut  # noqa: E402
+import sabotage  # noqa: E402
+import system_calls  # noqa: E402
 
-ROWS = (
-    ("ext4", False, "power cut, ext4"),
-    ("ext4", True, "power cut, ext4, the database on another file system"),
-    ("xfs", False, "power cut, xfs"),
-)
+
+def say(text):
+    """Progress, on one line of a terminal."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}"[:120], end="", file=sys.stderr, flush=True)
+
+
+def row(name, times, acknowledged, lost, wrong=()):
+    say("")
+    present = acknowledged - len(lost)
+    print(f"{name:<58} {times:>6} {acknowledged:>12} {present:>8} {len(lost):>5} {len(wrong):>6}",
+          flush=True)
+    for text in [*lost, *wrong][:20]:
+        print("   ", text)
+    return not lost and not wrong and times > 0
+
+
+def power(options):
+    why = power_cut.can_mount()
+    if why:
+        print(f"tools/prove: {why}", file=sys.stderr)
+        return False
+    good = True
+    for kind, apart, name in (("ext4", False, "power cut, ext4"),
+                              ("ext4", True, "power cut, ext4, the database on another one"),
+                              ("xfs", False, "power cut, xfs")):
+        acknowledged, lost = 0, []
+        for number in range(options.rounds):
+            say(f"{name}: {number + 1} of {options.rounds}")
+            count, missing = power_cut.one_round(kind, apart, random.uniform(1, 3))
+            acknowledged, lost = acknowledged + count, lost + missing
+        good &= row(name, options.rounds, acknowledged, lost, () if acknowledged else ("nothing",))
+    return good
+
+
+def calls(options):
+    good = True
+    for fault in ("kill", "EIO", "ENOSPC"):
+        for name in system_calls.OPERATIONS:
+            struck, acknowledged, lost, wrong = system_calls.run(name, fault, options.limit, say)
+            good &= row(f"{fault} at each system call of one {name}", struck, acknowledged, lost,
+                        wrong)
+    return good
+
+
+def defects(_):
+    say("building")
+    chosen = sabotage.defects()
+    missed = sabotage.run(chosen, lambda text: (say(""), print(text, flush=True)))
+    print(f"{len(chosen)} seeded defects, {len(chosen) - len(missed)} caught")
+    return not missed
+
+
+PARTS = {"calls": calls, "power": power, "sabotage": defects}
 
 
 def main():
     parser = argparse.ArgumentParser(prog="tools/prove", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="cuts a row [5]")
-    rounds = parser.parse_args().rounds
-    why = power_cut.can_mount()
-    if why:
-        print(f"tools/prove: {why}", file=sys.stderr)
-        return 1
-    print(f"{platform.system()} {platform.release()}, {platform.machine()}")
-    print(f"{'fault':<56} {'times':>5} {'acknowledged':>12} {'present':>8} {'lost':>5}")
-    failed = False
-    for kind, apart, name in ROWS:
-        acknowledged, lost = 0, []
-        for number in range(rounds):
-            print(f"\r{name}: {number + 1} of {rounds}", end="", file=sys.stderr, flush=True)
-            count, missing = power_cut.one_round(kind, apart, random.uniform(1, 3))
-            acknowledged, lost = acknowledged + count, lost + missing
-        print("\r\033[K", end="", file=sys.stderr, flush=True)
-        print(f"{name:<56} {rounds:>5} {acknowledged:>12} {acknowledged - len(lost):>8} "
-              f"{len(lost):>5}", flush=True)
-        for text in lost[:20]:
-            print("   ", text)
-        failed = failed or bool(lost) or not acknowledged
-    return 1 if failed else 0
+    parser.add_argument("--rounds", type=int, default=20, help="power cuts a row [20]")
+    parser.add_argument("--limit", type=int, metavar="N",
+                        help="only N system calls of each kind, by chance [all]")
+    parser.add_argument("--only", choices=PARTS, action="append", help="only this part")
+    parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))
+    options = parser.parse_args()
+    random.seed(options.seed)
+    print(f"{platform.system()} {platform.release()}, {platform.machine()}, {os.cpu_count()} cores, "
+          f"seed {options.seed}")
+    print(f"{'fault':<58} {'times':>6} {'acknowledged':>12} {'present':>8} {'lost':>5} {'wrong':>6}")
+    good = True
+    for name in options.only or PARTS:
+        good &= PARTS[name](options)
+    return 0 if good else 1
 
 
 if __name__ == "__main__":

@@ -1,0 +1,36 @@
+"""A fault at some system calls, by chance; `--long`, and tools/prove, take all of them."""
+
+import os
+import pathlib
+import random
+import sys
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "scenario"))
+import harness  # noqa: E402
+import system_calls  # noqa: E402
+
+
+class SystemCalls(unittest.TestCase):
+    def strike(self, fault, some):
+        seed = int.from_bytes(os.urandom(4), "little")
+        random.seed(seed)
+        for name in system_calls.OPERATIONS:
+            struck, acknowledged, lost, faults = system_calls.run(
+                name, fault, None if harness.LONG else some)
+            print(f"{name}, {fault}, seed {seed}: struck {struck}, acknowledged {acknowledged}")
+            self.assertGreater(struck, 0)
+            self.assertEqual((lost, faults), ([], []), f"seed {seed}")
+
+    def test_kill(self):
+        self.strike("kill", 8)
+
+    def test_input_output_error(self):
+        self.strike("EIO", 3)
+
+    def test_no_space(self):
+        self.strike("ENOSPC", 3)
+
+
+if __name__ == "__main__":
+    harness.main()
