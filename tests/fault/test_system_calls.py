@@ -23,13 +23,13 @@ class SystemCalls(unittest.TestCase):
             self.assertEqual((lost, faults), ([], []), f"seed {seed}")
 
     def test_kill(self):
-        self.strike("kill", 8)
+        self.strike("kill", 4)
 
     def test_input_output_error(self):
-        self.strike("EIO", 3)
+        self.strike("EIO", 1)
 
     def test_no_space(self):
-        self.strike("ENOSPC", 3)
+        self.strike("ENOSPC", 1)
 
 
 if __name__ == "__main__":
