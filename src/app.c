@@ -431,6 +431,8 @@ static void stop_parts(struct app *app)
 	int64_t until_ms = ct_clock_monotonic_ms() + timeout_ms;
 	if (app->operations)
 		ct_operations_drain(app->operations);
+	if (app->jobs)
+		ct_jobs_drain(app->jobs);
 	if (app->server)
 		ct_http_server_stop(app->server, timeout_ms);
 	ct_housekeeper_stop(app->housekeeper);

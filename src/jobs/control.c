@@ -3,6 +3,7 @@
  * the job then holds a lease that is no longer good, and is cut off to save its time.
  */
 #include "jobs/jobs_priv.h"
+#include "jobs/waiting.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "calotype/error.h"
@@ -70,6 +71,7 @@ static int change(struct ct_jobs *jobs, const char *id, ct_transaction_fn run, c
 	}
 	ct_log(CT_LOG_INFO, event, CT_LOG_TEXT("id", id), CT_LOG_TEXT("kind", control.row.kind),
 	    CT_LOG_TEXT("image", control.row.image_id));
+	ct_job_waiting_tell(jobs->waiting, id);
 	*ret_row = control.row;
 	return 0;
 }

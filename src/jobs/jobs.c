@@ -5,6 +5,7 @@
  * there are jobs. An idle worker looks once a lease in any case, for jobs of other processes.
  */
 #include "jobs/jobs_priv.h"
+#include "jobs/waiting.h"
 #include "base/assert.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -226,6 +227,8 @@ int ct_jobs_new(const struct ct_jobs_options *options, struct ct_jobs **ret_jobs
 	jobs->backoff_max_ms =
 	    options->backoff_max_ms > 0 ? options->backoff_max_ms : DEFAULT_BACKOFF_MAX_MS;
 	int r = copy_kinds(jobs, options);
+	if (r == 0)
+		r = ct_job_waiting_new(jobs, &jobs->waiting);
 	if (r < 0)
 		return r;
 	*ret_jobs = ct_steal(jobs);
@@ -264,6 +267,9 @@ int ct_jobs_start(struct ct_jobs *jobs)
 	if (r < 0)
 		return r;
 	jobs->has_keeper = true;
+	r = ct_job_waiting_start(jobs->waiting);
+	if (r < 0)
+		return r;
 	r = start_workers(jobs);
 	if (r < 0)
 		return r;
@@ -309,12 +315,18 @@ int ct_jobs_stop(struct ct_jobs *jobs, int64_t timeout_ms)
 	return r;
 }
 
+void ct_jobs_drain(struct ct_jobs *jobs)
+{
+	ct_job_waiting_drain(jobs->waiting);
+}
+
 void ct_jobs_free(struct ct_jobs *jobs)
 {
 	if (jobs == NULL)
 		return;
 	while (ct_jobs_stop(jobs, jobs->lease_ms) < 0)
 		ct_log(CT_LOG_WARNING, "jobs.still_running");
+	ct_job_waiting_free(jobs->waiting);
 	ct_condition_done(&jobs->pause);
 	ct_condition_done(&jobs->work);
 	ct_lock_done(&jobs->lock);

@@ -23,6 +23,7 @@ struct ct_thread_pool;
 
 #define CT_JOB_MAX_ATTEMPTS 10
 #define CT_JOB_WORKERS_MAX 64
+#define CT_JOB_WAIT_MAX_S 50 /* of a long poll: less than the 60 s after which proxies give up */
 #define CT_JOB_LEASE_MS 30000
 #define CT_JOB_KEEP_MS (7 * 24 * 3600 * 1000LL)
 
@@ -83,6 +84,8 @@ int ct_jobs_start(struct ct_jobs *jobs);
  * uses the database; end the process without freeing anything, the next start runs it again.
  */
 int ct_jobs_stop(struct ct_jobs *jobs, int64_t timeout_ms);
+/* Answers the clients that wait for jobs, and lets none wait any more: before the server stops. */
+void ct_jobs_drain(struct ct_jobs *jobs);
 /* Waits for all that still runs. NULL is allowed. */
 void ct_jobs_free(struct ct_jobs *jobs);
 

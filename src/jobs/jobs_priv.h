@@ -25,6 +25,8 @@ struct ct_job_slot {
 	void *cut_off_arg;
 };
 
+struct ct_job_waiting;
+
 struct ct_jobs {
 	/* Set once. */
 	struct ct_metadata *metadata;
@@ -33,6 +35,7 @@ struct ct_jobs {
 	const char *public_url;
 	struct ct_job_kind *kinds;
 	size_t kind_count;
+	struct ct_job_waiting *waiting; /* waiting.h */
 	unsigned worker_count;
 	int64_t lease_ms, backoff_min_ms, backoff_max_ms;
 	struct ct_http_route routes[4];
@@ -73,6 +76,27 @@ unsigned ct_jobs_overlay(struct ct_jobs *jobs, struct ct_job_row *row);
 void ct_jobs_cut_off(struct ct_jobs *jobs, const char *id, int64_t token);
 /* True when the worker is still at it: a job that has just ended also lost its lease. */
 bool ct_jobs_mark_lost(struct ct_jobs *jobs, const char *id, int64_t token);
+
+/* ---- page.c: a job as clients see it ---- */
+
+struct ct_job_page {
+	bool ended;
+	char etag[40]; /* two numbers, a dot, quotes */
+	char *text;    /* owned */
+	size_t length;
+};
+
+/* With the progress that is known here. */
+int ct_job_page_make(struct ct_jobs *jobs, struct ct_job_row *row, struct ct_job_page *ret_page);
+/* A point read by key. CT_ERROR_NOT_FOUND, _GONE. */
+int ct_job_page_read(struct ct_jobs *jobs, const char *id, struct ct_job_page *ret_page);
+void ct_job_page_done(struct ct_job_page *page);
+/* Does the client have it already (If-None-Match), and does it ask? */
+bool ct_job_page_is_known(
+    const struct ct_job_page *page, const struct ct_http_request *request, bool *ret_asked);
+/* The problem if there is an error; `page` may be NULL then. `wait_s` > 0: was granted. */
+struct ct_http_response *ct_job_page_answer(const struct ct_http_request *request, int status,
+    int error, const struct ct_job_page *page, unsigned wait_s);
 
 /* ---- control.c; BLOCKING ---- */
 

@@ -4,6 +4,7 @@
  * died on other servers.
  */
 #include "jobs/jobs_priv.h"
+#include "jobs/waiting.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "calotype/error.h"
@@ -94,11 +95,14 @@ static void beat_once(struct ct_jobs *jobs, bool release)
 	note_written(jobs, &beat);
 	for (unsigned i = 0; i < beat.count; i++) {
 		const struct ct_job_slot *slot = &beat.slots[i];
+		if (slot->lost || slot->step > slot->written) /* then its version has risen */
+			ct_job_waiting_tell(jobs->waiting, slot->id);
 		if (slot->lost && ct_jobs_mark_lost(jobs, slot->id, slot->token))
 			ct_log(CT_LOG_WARNING, "job.lease_lost", CT_LOG_TEXT("id", slot->id));
 	}
 	if (beat.released > 0) {
 		ct_log(CT_LOG_WARNING, "jobs.released", CT_LOG_NUMBER("count", beat.released));
+		ct_job_waiting_tell(jobs->waiting, NULL);
 		ct_jobs_wake(jobs);
 	}
 }

@@ -3,6 +3,7 @@
  * its claim fences the end, so that of two runs only the one that holds the lease changes anything.
  */
 #include "jobs/jobs_priv.h"
+#include "jobs/waiting.h"
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/cleanup.h"
@@ -103,6 +104,8 @@ int ct_jobs_claim(struct ct_jobs *jobs, struct ct_job_row *ret_row, int64_t *ret
 {
 	struct claim claim = { .jobs = jobs };
 	int r = ct_metadata_write(jobs->metadata, run_claim, &claim);
+	if (r >= 0)
+		ct_job_waiting_tell(jobs->waiting, claim.row.id);
 	if (r >= 0 && !claim.refused) {
 		*ret_row = claim.row;
 		return 0;
@@ -219,6 +222,7 @@ int ct_jobs_settle(struct ct_jobs *jobs, const struct ct_job_kind *kind,
 		r = ct_metadata_write(jobs->metadata, run_ending, &ending);
 	if (r < 0)
 		return r;
+	ct_job_waiting_tell(jobs->waiting, row->id);
 	log_ending(&ending);
 	return 0;
 }

@@ -1,5 +1,6 @@
 #include "jobs/jobs_priv.h"
 #include "jobs/list.h"
+#include "jobs/waiting.h"
 #include "base/assert.h"
 #include "base/cleanup.h"
 #include "base/thread_pool.h"
@@ -8,76 +9,49 @@
 #include "metadata/jobs.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define ETAG_BYTES 40 /* two numbers, a dot, quotes */
+/* ---- GET /jobs/{id}: a point read, in the HTTP thread; or a wait ---- */
 
-/* ---- GET /jobs/{id}: a point read, in the HTTP thread ---- */
-
-static int read_job(struct ct_jobs *jobs, const char *id, struct ct_job_row *ret_row)
+/*
+ * Seconds of "wait" in a Prefer field (RFC 7240 section 4.3), cut to what we grant; 0: none. What
+ * makes no sense is ignored, as section 2 has it.
+ */
+static unsigned parse_wait(struct ct_slice prefer)
 {
-	struct ct_metadata_view *view;
-	if (!ct_id_is_valid(ct_slice_from_string(id)))
-		return CT_ERROR_NOT_FOUND;
-	int r = ct_metadata_borrow(jobs->metadata, &view);
-	if (r < 0)
-		return r;
-	r = ct_job_get(view, id, ret_row);
-	ct_metadata_give_back(jobs->metadata, view);
-	return r;
-}
-
-static struct ct_http_response *make_problem(const struct ct_http_request *request, int error)
-{
-	if (error == CT_ERROR_NOT_FOUND)
-		return ct_http_problem(request, error, "there is no such job");
-	if (error == CT_ERROR_GONE)
-		return ct_http_problem(
-		    request, error, "the job is forgotten, or what it was for was deleted");
-	if (error == CT_ERROR_JOB_ENDED)
-		return ct_http_problem(request, error, "what has ended cannot be canceled");
-	if (error == CT_ERROR_JOB_NOT_FAILED)
-		return ct_http_problem(
-		    request, error, "the job has neither failed nor been canceled");
-	if (error == CT_ERROR_LIMIT_REACHED)
-		return ct_http_problem(request, error, "too many jobs are being changed");
-	return ct_http_problem(request, error, "the job could not be read or changed");
-}
-
-/* The version of the row, and the step of a progress that is not in it yet. */
-static void format_etag(const struct ct_job_row *row, unsigned step, char ret_etag[ETAG_BYTES])
-{
-	if (step > 0)
-		(void)snprintf(ret_etag, ETAG_BYTES, "\"%" PRId64 ".%u\"", row->version, step);
-	else
-		(void)snprintf(ret_etag, ETAG_BYTES, "\"%" PRId64 "\"", row->version);
-}
-
-static struct ct_http_response *make_response(int status, const char *etag, struct ct_job_row *row)
-{
-	struct ct_http_response *response = ct_http_response_new(status);
-	ct_http_response_header(response, "ETag", etag);
-	ct_http_response_header(response, "Cache-Control", "private, no-cache");
-	if (!ct_job_is_ended(row->state))
-		ct_http_response_header(response, "Retry-After", "1");
-	ct_http_response_json(response, ct_job_to_json(row)); /* a 304 tells its length only */
-	return response;
+	while (prefer.data != NULL) {
+		uint64_t seconds;
+		struct ct_slice preference = ct_slice_cut(&prefer, ',');
+		struct ct_slice value = ct_slice_cut(&preference, ';');
+		struct ct_slice name = ct_slice_trim(ct_slice_cut(&value, '='));
+		if (!ct_slice_equal_ignore_case(name, "wait"))
+			continue;
+		value = ct_slice_trim(value);
+		if (value.length > 2 && value.data[0] == '"' && value.data[value.length - 1] == '"')
+			value = (struct ct_slice){ value.data + 1, value.length - 2 };
+		if (ct_slice_to_u64(value, UINT64_MAX, &seconds) < 0)
+			return 0;
+		return seconds < CT_JOB_WAIT_MAX_S ? (unsigned)seconds : CT_JOB_WAIT_MAX_S;
+	}
+	return 0;
 }
 
 static enum ct_http_next get_job(struct ct_http_request *request, void *context)
 {
-	char etag[ETAG_BYTES];
-	ct_cleanup(ct_job_row_done) struct ct_job_row row = { 0 };
-	int r = read_job(context, ct_http_parameter(request, "id"), &row);
-	if (r < 0)
-		return ct_http_answer(request, make_problem(request, r));
-	format_etag(&row, ct_jobs_overlay(context, &row), etag);
-	bool known =
-	    ct_http_etag_matches(ct_http_header(request, "If-None-Match"), etag, CT_HTTP_WEAK);
-	return ct_http_answer(request, make_response(known ? 304 : 200, etag, &row));
+	struct ct_jobs *jobs = context;
+	const char *id = ct_http_parameter(request, "id");
+	ct_cleanup(ct_job_page_done) struct ct_job_page page = { 0 };
+	bool asked = false;
+	unsigned wait_s = parse_wait(ct_http_header(request, "Prefer"));
+	uint32_t mark = wait_s > 0 ? ct_job_waiting_mark(jobs->waiting, id) : 0;
+	int r = ct_job_page_read(jobs, id, &page);
+	bool known = r == 0 && ct_job_page_is_known(&page, request, &asked);
+	bool waits = r == 0 && wait_s > 0 && !page.ended && (known || !asked);
+	if (waits && ct_job_waiting_add(jobs->waiting, request, id, wait_s, mark))
+		return CT_HTTP_WAIT;
+	return ct_http_answer(
+	    request, ct_job_page_answer(request, known ? 304 : 200, r, &page, wait_s));
 }
 
 /* ---- DELETE /jobs/{id}, POST /jobs/{id}/retry: a transaction, in a thread of the pool ---- */
@@ -91,16 +65,15 @@ struct change_call {
 
 static struct ct_http_response *change_job(const struct change_call *call)
 {
-	char etag[ETAG_BYTES];
 	const char *id = ct_http_parameter(call->request, "id");
 	ct_cleanup(ct_job_row_done) struct ct_job_row row = { 0 };
+	ct_cleanup(ct_job_page_done) struct ct_job_page page = { 0 };
 	int r = CT_ERROR_NOT_FOUND;
 	if (ct_id_is_valid(ct_slice_from_string(id)))
 		r = call->change(call->jobs, id, &row);
-	if (r < 0)
-		return make_problem(call->request, r);
-	format_etag(&row, 0, etag);
-	return make_response(call->status, etag, &row);
+	if (r == 0)
+		r = ct_job_page_make(call->jobs, &row, &page);
+	return ct_job_page_answer(call->request, call->status, r, &page, 0);
 }
 
 static void run_change(void *arg)
@@ -119,7 +92,7 @@ static enum ct_http_next begin_change(
 	*call = *values;
 	int r = ct_thread_pool_submit(call->jobs->readers, run_change, call);
 	if (r < 0)
-		return ct_http_answer(request, make_problem(request, r));
+		return ct_http_answer(request, ct_job_page_answer(request, 0, r, NULL, 0));
 	(void)ct_steal(call); /* the pool's now */
 	return CT_HTTP_WAIT;
 }

@@ -4,6 +4,7 @@
  * takes the last one along, for other readers of the database.
  */
 #include "jobs/jobs_priv.h"
+#include "jobs/waiting.h"
 #include "base/assert.h"
 #include "metadata/jobs.h"
 
@@ -63,6 +64,8 @@ void ct_jobs_set_progress(struct ct_jobs *jobs, const struct ct_job_row *row, do
 		slot->step++;
 	}
 	ct_lock_release(&jobs->lock);
+	if (changed)
+		ct_job_waiting_tell(jobs->waiting, row->id);
 }
 
 unsigned ct_jobs_overlay(struct ct_jobs *jobs, struct ct_job_row *row)

@@ -23,12 +23,19 @@ struct ct_http_request {
 	char path[MAX_TEXT];
 	char query[MAX_TEXT];
 	const char *if_none_match;
+	const char *prefer;
 	struct ct_lock lock;
 	struct ct_condition changed;
 	struct ct_http_response *response;
 };
 
 static struct ct_http_server server;
+static void (*before_wait)(void);
+
+void fake_before_wait(void (*run)(void))
+{
+	before_wait = run;
+}
 
 struct ct_http_server *fake_server(void)
 {
@@ -88,7 +95,13 @@ unsigned fake_scope(const char *method_and_target)
 
 struct fake_answer fake_call(const char *method_and_target, const char *if_none_match)
 {
-	struct ct_http_request request = { .if_none_match = if_none_match };
+	return fake_call_preferring(method_and_target, if_none_match, NULL);
+}
+
+struct fake_answer fake_call_preferring(
+    const char *method_and_target, const char *if_none_match, const char *prefer)
+{
+	struct ct_http_request request = { .if_none_match = if_none_match, .prefer = prefer };
 	parse(&request, method_and_target);
 	ct_lock_init(&request.lock, CT_LOCK_HTTP_REQUEST);
 	ct_condition_init(&request.changed);
@@ -159,7 +172,13 @@ const char *ct_http_query(const struct ct_http_request *request, const char *nam
 
 struct ct_slice ct_http_header(const struct ct_http_request *request, const char *name)
 {
+	if (strcmp(name, "Prefer") == 0)
+		return ct_slice_from_string(request->prefer);
 	cr_assert_str_eq(name, "If-None-Match");
+	void (*run)(void) = before_wait;
+	before_wait = NULL;
+	if (run != NULL)
+		run();
 	return ct_slice_from_string(request->if_none_match);
 }
 
@@ -190,6 +209,15 @@ void ct_http_response_header(struct ct_http_response *response, const char *name
 	size_t length = strlen(headers);
 	(void)snprintf(
 	    headers + length, sizeof(response->answer.headers) - length, "%s: %s\n", name, value);
+}
+
+void ct_http_response_body(
+    struct ct_http_response *response, const char *type, char *data, size_t length_bytes)
+{
+	cr_assert_str_eq(type, "application/json");
+	const struct ct_slice text = { data, length_bytes };
+	cr_assert_eq(ct_json_parse(text, &response->answer.json), 0);
+	free(data);
 }
 
 void ct_http_response_json(struct ct_http_response *response, struct ct_json *json)

@@ -17,6 +17,12 @@ struct fake_answer {
 struct ct_http_server *fake_server(void);
 /* "GET /jobs/1?x=y"; `if_none_match` may be NULL. Needs fake_answer_done(). */
 struct fake_answer fake_call(const char *method_and_target, const char *if_none_match);
+/* With a Prefer field. */
+struct fake_answer fake_call_preferring(
+    const char *method_and_target, const char *if_none_match, const char *prefer);
+/* `run` is called once, when the next handler asks for If-None-Match: it has read its row by then.
+ */
+void fake_before_wait(void (*run)(void));
 void fake_answer_done(struct fake_answer *answer);
 /* The header's value, or NULL; good until the next call. */
 const char *fake_header(const struct fake_answer *answer, const char *name);

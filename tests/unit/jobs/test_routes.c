@@ -3,11 +3,14 @@
 #include "support.h"
 #include "base/clock.h"
 #include "base/thread_pool.h"
+#include "jobs/jobs_priv.h"
+#include "jobs/waiting.h"
 #include "calotype/error.h"
 #include "metadata/api_keys.h"
 #include "metadata/jobs.h"
 
 #include <criterion/criterion.h>
+#include <pthread.h>
 #include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -223,6 +226,181 @@ Test(routes, retry)
 	expect_change("POST /jobs/%s/retry", 2, 409, "job_not_failed");
 	expect_change("POST /jobs/%s/retry", 3, 404, "not_found");
 	cr_expect_eq(fake_scope("POST /jobs/x/retry"), CT_SCOPE_ADMIN);
+}
+
+/* ---- waiting ---- */
+
+struct client {
+	pthread_t thread;
+	char target[64];
+	const char *if_none_match, *prefer;
+	struct fake_answer answer;
+	int64_t took_ms;
+};
+
+static void *run_client(void *arg)
+{
+	struct client *client = arg;
+	int64_t began = ct_clock_monotonic_ms();
+	client->answer =
+	    fake_call_preferring(client->target, client->if_none_match, client->prefer);
+	client->took_ms = ct_clock_monotonic_ms() - began;
+	return NULL;
+}
+
+static void begin_get(struct client *client, const char *if_none_match, const char *prefer)
+{
+	char id[CT_ID_CHARS + 1];
+	client->if_none_match = if_none_match;
+	client->prefer = prefer;
+	(void)snprintf(client->target, sizeof(client->target), "GET /jobs/%s", id_of(1, id));
+	cr_assert_eq(pthread_create(&client->thread, NULL, run_client, client), 0);
+}
+
+static void end_get(struct client *client, int status, int least_ms, int most_ms)
+{
+	cr_assert_eq(pthread_join(client->thread, NULL), 0);
+	cr_expect_eq(client->answer.status, status, "%d", client->answer.status);
+	cr_expect_geq(client->took_ms, least_ms);
+	cr_expect_leq(client->took_ms, most_ms);
+	fake_answer_done(&client->answer);
+}
+
+static void insert_and_wait(enum ct_job_state state)
+{
+	const struct ct_job_row row = job_at(1, state, 1);
+	insert_job(&row);
+	cr_assert_eq(ct_job_waiting_start(jobs->waiting), 0);
+}
+
+static void cancel_it(void)
+{
+	char id[CT_ID_CHARS + 1];
+	struct ct_job_row row = { 0 };
+	cr_assert_eq(ct_jobs_cancel(jobs, id_of(1, id), &row), 0);
+	ct_job_row_done(&row);
+}
+
+Test(routes, who_names_no_version_waits_for_the_end)
+{
+	struct client client = { 0 };
+	insert_and_wait(CT_JOB_QUEUED);
+	begin_get(&client, NULL, "wait=20");
+	sleep_ms(300);
+	ct_job_waiting_tell(jobs->waiting, "00000000000000000000000000000001"); /* no end */
+	sleep_ms(100);
+	cancel_it();
+	cr_assert_eq(pthread_join(client.thread, NULL), 0);
+	cr_expect_str_eq(fake_header(&client.answer, "Preference-Applied"), "wait=20");
+	cr_expect_str_eq(fake_header(&client.answer, "ETag"), "\"2\"");
+	cr_expect_str_eq(ct_json_get_text(client.answer.json, "state"), "canceled");
+	cr_expect_geq(client.took_ms, 350);
+	cr_expect_leq(client.took_ms, 10000);
+	fake_answer_done(&client.answer);
+}
+
+Test(routes, who_names_a_version_waits_for_another)
+{
+	struct client same = { 0 };
+	struct client other = { 0 };
+	insert_and_wait(CT_JOB_QUEUED);
+	begin_get(&same, "\"1\"", "wait=20");
+	begin_get(&other, "\"7\"", "wait=20");
+	end_get(&other, 200, 0, 5000);
+	sleep_ms(400);
+	cancel_it();
+	end_get(&same, 200, 350, 10000);
+}
+
+/* The row was read, then the job changed, then the client began to wait. */
+Test(routes, change_before_the_wait_is_not_missed)
+{
+	struct client client = { 0 };
+	insert_and_wait(CT_JOB_QUEUED);
+	for (int i = 0; i < 1000; i++)
+		ct_job_waiting_tell(jobs->waiting, "00000000000000000000000000000001");
+	fake_before_wait(cancel_it);
+	begin_get(&client, "\"1\"", "wait=20");
+	end_get(&client, 200, 0, 10000);
+}
+
+Test(routes, wait_ends_with_what_there_is)
+{
+	struct client versioned = { 0 };
+	struct client plain = { 0 };
+	insert_and_wait(CT_JOB_RUNNING);
+	begin_get(&versioned, "\"1\"", "wait=1");
+	begin_get(&plain, NULL, "wait=1");
+	end_get(&versioned, 304, 1000, 5000);
+	end_get(&plain, 200, 1000, 5000);
+}
+
+Test(routes, nobody_waits_for_a_job_that_has_ended_or_is_unknown)
+{
+	struct client client = { 0 };
+	insert_and_wait(CT_JOB_FAILED);
+	begin_get(&client, "\"1\"", "wait=20");
+	end_get(&client, 304, 0, 5000);
+	begin_get(&client, NULL, "wait=20");
+	end_get(&client, 200, 0, 5000);
+	struct fake_answer answer = fake_call_preferring("GET /jobs/x", NULL, "wait=20");
+	cr_expect_eq(answer.status, 404);
+	fake_answer_done(&answer);
+}
+
+Test(routes, forms_of_the_preference)
+{
+	static const struct {
+		const char *prefer, *applied;
+	} forms[] = {
+		{ "wait=1", "wait=1" },
+		{ "respond-async, Wait = \"7\"; why=not, wait=9", "wait=7" },
+		{ "wait=1000", "wait=50" },
+		{ "wait=51", "wait=50" },
+		{ "wait=0", NULL },
+		{ "wait=-1", NULL },
+		{ "wait=1.5", NULL },
+		{ "wait", NULL },
+		{ "waiting=3", NULL },
+		{ "", NULL },
+	};
+	char id[CT_ID_CHARS + 1];
+	char target[64];
+	insert_and_wait(CT_JOB_FAILED);
+	(void)snprintf(target, sizeof(target), "GET /jobs/%s", id_of(1, id));
+	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+		struct fake_answer answer = fake_call_preferring(target, NULL, forms[i].prefer);
+		const char *applied = fake_header(&answer, "Preference-Applied");
+		if (forms[i].applied == NULL)
+			cr_expect_null(applied, "%s: %s", forms[i].prefer, applied);
+		else
+			cr_expect_str_eq(applied, forms[i].applied, "%s", forms[i].prefer);
+		fake_answer_done(&answer);
+	}
+}
+
+Test(routes, all_who_wait_are_woken)
+{
+	static struct client clients[40];
+	insert_and_wait(CT_JOB_QUEUED);
+	for (int i = 0; i < 40; i++)
+		begin_get(&clients[i], i % 2 == 0 ? NULL : "\"1\"", "wait=30");
+	sleep_ms(300);
+	cancel_it();
+	for (int i = 0; i < 40; i++)
+		end_get(&clients[i], 200, 0, 20000);
+}
+
+Test(routes, drained_waiters_are_answered_and_nobody_waits_any_more)
+{
+	struct client client = { 0 };
+	insert_and_wait(CT_JOB_QUEUED);
+	begin_get(&client, "\"1\"", "wait=30");
+	sleep_ms(300);
+	ct_jobs_drain(jobs);
+	end_get(&client, 304, 250, 15000);
+	begin_get(&client, "\"1\"", "wait=30");
+	end_get(&client, 304, 0, 5000);
 }
 
 /* ---- lists ---- */
