@@ -1,4 +1,5 @@
 #include "housekeeper.h"
+#include "sweeper.h"
 
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -7,13 +8,10 @@
 #include "base/thread_pool.h"
 #include "calotype/blob_upkeep.h"
 #include "calotype/error.h"
-#include "metadata/blobs.h"
 #include "metadata/events.h"
 #include "metadata/jobs.h"
-#include "metadata/prints.h"
 #include "metrics/metrics.h"
 #include "storage/scrub.h"
-#include "storage/sweep.h"
 #include "uploads/uploads.h"
 #include "jobs/jobs.h"
 
@@ -26,7 +24,6 @@
 #define PURGE_ROUNDS 100
 #define PURGE_LIMIT 100	      /* rows a transaction */
 #define SWEEP_DELAY_MS 120000 /* first what a crash left unfinished is finished, then swept */
-#define SWEEP_ROWS 100
 
 struct ct_housekeeper {
 	/* set once */
@@ -39,7 +36,7 @@ struct ct_housekeeper {
 	bool stopping; /* under lock */
 
 	/* the thread's; monotonic times */
-	struct ct_sweep sweep;
+	struct ct_sweeper sweeper;
 	struct ct_scrub *scrub;
 	int64_t next_round_ms, next_flush_ms, sweep_from_ms, scrubbed_ms;
 };
@@ -73,86 +70,19 @@ static void purge(struct ct_metadata *metadata, ct_transaction_fn run, const cha
 	report(what, count);
 }
 
-/* ---- the sweep: rows that no image has any more, then files without a row ---- */
-
-struct marking {
-	int64_t before;
-	struct ct_blob_row *rows;
-};
-
-static int mark_rows(struct ct_metadata_view *view, void *arg)
-{
-	struct marking *marking = arg;
-	return ct_blob_begin_sweep(view, marking->before, marking->rows, SWEEP_ROWS);
-}
-
-static int end_row(struct ct_metadata_view *view, void *arg)
-{
-	return ct_blob_end_sweep(view, arg);
-}
-
-/* An upload of the same bytes may have revived the row since it was marked. */
-static int let_row_go(enum ct_blob_class class, const struct ct_digest *digest, void *arg)
-{
-	struct ct_housekeeper *housekeeper = arg;
-	struct ct_digest copy = *digest;
-	(void)class;
-	int r = ct_metadata_write(housekeeper->options.metadata, end_row, &copy);
-	return r == CT_ERROR_NOT_FOUND ? -EBUSY : r;
-}
-
-static int sweep_rows(struct ct_housekeeper *housekeeper, struct ct_sweep_report *sum)
-{
-	ct_cleanup(ct_free_pointer) struct ct_blob_row *rows = calloc(SWEEP_ROWS, sizeof(*rows));
-	struct marking marking = { ct_clock_wall_ms() - housekeeper->options.grace_ms, rows };
-	if (rows == NULL)
-		return -ENOMEM;
-	int count = ct_metadata_write(housekeeper->options.metadata, mark_rows, &marking);
-	for (int i = 0; i < count; i++) {
-		int r = ct_blob_remove_unused(housekeeper->options.store, CT_BLOB_ORIGINAL,
-		    &rows[i].digest, marking.before, let_row_go, housekeeper);
-		if (r < 0 && r != -EBUSY)
-			return r;
-		if (r < 0)
-			continue;
-		sum->removed++;
-		sum->removed_bytes += rows[i].size_bytes;
-	}
-	return count;
-}
-
-static int is_used(enum ct_blob_class class, const struct ct_digest *digest, void *arg)
-{
-	struct ct_housekeeper *housekeeper = arg;
-	struct ct_metadata_view *view = NULL;
-	struct ct_blob_row row;
-	bool used = false;
-	int r = ct_metadata_borrow(housekeeper->options.metadata, &view);
-	if (r < 0)
-		return r;
-	if (class == CT_BLOB_PRINT)
-		r = ct_print_is_used(view, digest, &used);
-	else
-		r = ct_blob_get(view, digest, &row);
-	ct_metadata_give_back(housekeeper->options.metadata, view);
-	if (r == CT_ERROR_NOT_FOUND)
-		return 0;
-	return r < 0 ? r : class == CT_BLOB_ORIGINAL || used;
-}
+/* ---- the sweep ---- */
 
 /* So many directories that all of them are seen about once in a grace period. */
-static int64_t directories_a_round(const struct ct_housekeeper *housekeeper)
+static unsigned directories_a_round(const struct ct_housekeeper *housekeeper)
 {
 	int64_t count = CT_BLOB_SHARDS * housekeeper->period_ms / housekeeper->options.grace_ms + 1;
-	return count < CT_BLOB_SHARDS ? count : CT_BLOB_SHARDS;
+	return count < CT_BLOB_SHARDS ? (unsigned)count : CT_BLOB_SHARDS;
 }
 
 static void sweep(struct ct_housekeeper *housekeeper)
 {
 	struct ct_sweep_report sum = { 0 };
-	int r = sweep_rows(housekeeper, &sum);
-	for (int64_t i = directories_a_round(housekeeper); i > 0 && r >= 0; i--)
-		r = ct_sweep_step(&housekeeper->sweep, &sum);
+	int r = ct_sweeper_run(&housekeeper->sweeper, directories_a_round(housekeeper), &sum);
 	report("sweep", r);
 	ct_metrics_add(CT_METRIC_SWEPT_FILES, sum.removed);
 	ct_metrics_add(CT_METRIC_SWEPT_BYTES, sum.removed_bytes);
@@ -256,14 +186,10 @@ static void plan(struct ct_housekeeper *housekeeper)
 	housekeeper->next_flush_ms = now_ms + FLUSH_MS;
 	housekeeper->sweep_from_ms = now_ms + least(SWEEP_DELAY_MS, options->grace_ms);
 	housekeeper->scrubbed_ms = now_ms;
-	ct_sweep_init(&housekeeper->sweep, &(struct ct_sweep_options){
-					       .store = options->store,
-					       .grace_ms = options->grace_ms,
-					       .is_used = is_used,
-					       .arg = housekeeper,
-					   });
+	ct_sweeper_init(
+	    &housekeeper->sweeper, options->metadata, options->store, options->grace_ms);
 	/* A restart begins anywhere, or the last directories might never be reached. */
-	housekeeper->sweep.shard = (unsigned)(ct_clock_wall_ms() % CT_BLOB_SHARDS);
+	housekeeper->sweeper.files.shard = (unsigned)(ct_clock_wall_ms() % CT_BLOB_SHARDS);
 }
 
 int ct_housekeeper_start(
@@ -281,7 +207,7 @@ int ct_housekeeper_start(
 		r = ct_scrub_new(
 		    &(struct ct_scrub_options){
 			.store = options->store,
-			.first_shard = housekeeper->sweep.shard,
+			.first_shard = housekeeper->sweeper.files.shard,
 			.found = found_damage,
 		    },
 		    &housekeeper->scrub);
