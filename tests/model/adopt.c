@@ -165,6 +165,36 @@ static bool is_publishing(const struct model *model, const struct model_content 
 	return false;
 }
 
+struct age {
+	const struct ct_digest *digest;
+	int64_t modified_ms;
+};
+
+static int see_age(const struct ct_digest *digest, const struct ct_blob_info *info, void *arg)
+{
+	struct age *age = arg;
+
+	if (ct_digest_equal(digest, age->digest))
+		age->modified_ms = info->modified_ms;
+	return 0;
+}
+
+/* It was published again, or it was not. */
+static void adopt_age(struct model *model, struct world *world, struct model_content *content)
+{
+	struct age age = { &content->digest, 0 };
+	int r =
+	    ct_blob_visit(world->store, CT_BLOB_ORIGINAL, content->digest.bytes[0], see_age, &age);
+
+	MODEL_EXPECT(model, r == 0 && age.modified_ms != 0, "%d", r);
+	if (llabs(age.modified_ms - model->now_ms) < MODEL_STEP_MS / 2)
+		content->file_at = model->now_ms;
+	else
+		MODEL_EXPECT(model, llabs(age.modified_ms - content->file_at) < MODEL_STEP_MS / 2,
+		    "a file is %lld ms older than it was",
+		    (long long)(content->file_at - age.modified_ms));
+}
+
 static void adopt_content(struct model *model, struct world *world, struct model_content *content)
 {
 	struct ct_blob_row row;
@@ -179,7 +209,7 @@ static void adopt_content(struct model *model, struct world *world, struct model
 	MODEL_EXPECT(model, has_row == content->has_row || may_go,
 	    "the row of the blob of %zu bytes is %s", content->length, has_row ? "there" : "lost");
 	if (has_file && is_publishing(model, content))
-		content->file_at = model->now_ms;
+		adopt_age(model, world, content);
 	content->has_file = has_file;
 	content->has_row = has_row;
 }

@@ -2,10 +2,12 @@
 #include "audit.h"
 
 #include "base/clock.h"
+#include "calotype/blob_upkeep.h"
 #include "calotype/error.h"
 #include "metadata/events.h"
 #include "metadata/images.h"
 #include "metadata/jobs.h"
+#include "sweeper.h"
 
 #include <string.h>
 
@@ -71,6 +73,22 @@ void house_tick(struct model *model, struct world *world)
 	audit_events(model, world);
 	r = ct_metadata_write(world->metadata, purge, &model->now_ms);
 	MODEL_EXPECT(model, r >= 0, "%d", r);
+}
+
+void house_sweep(struct model *model, struct world *world)
+{
+	struct ct_sweep_report report = { 0 };
+	struct ct_sweeper sweeper;
+
+	ct_sweeper_init(&sweeper, world->metadata, world->store, MODEL_GRACE_MS);
+	model->may_be_swept = true;
+	int r = ct_sweeper_run(&sweeper, CT_BLOB_SHARDS, &report);
+	if (world_is_dead(world))
+		return;
+	model->may_be_swept = false;
+	MODEL_EXPECT(model, r == 0, "%d", r);
+	model_swept(model);
+	audit_all(model, world);
 }
 
 /* ---- jobs ---- */

@@ -500,24 +500,42 @@ static bool do_break_whole(struct model *model, struct world *world)
 
 /* ---- images ---- */
 
-static bool do_delete(struct model *model, struct world *world)
+static void delete_image(struct model *model, struct world *world, struct model_image *image)
 {
-	struct model_image *image = model_pick_image(model);
+	struct model_content *content = image->content;
 	char id[CT_ID_CHARS + 1];
 
-	/* While there are few, seldom: so there are sometimes many and sometimes none. */
-	if (image == NULL || (model_image_count(model) < MAX_IMAGES / 2 && model_chance(model, 50)))
-		return false;
 	memcpy(id, image->id, sizeof(id));
 	model_trace(model, "delete", id);
 	int r = ct_images_delete(world->images, id);
 	MODEL_EXPECT(model, r == 0, "%d", r);
-	struct model_content *content = image->content;
 	model_deleted(model, image);
 	audit_deleted(model, world, id, content);
 	r = ct_images_delete(world->images, id);
 	MODEL_EXPECT(model, r == CT_ERROR_NOT_FOUND, "deleted twice: %d", r);
+}
+
+static bool do_delete(struct model *model, struct world *world)
+{
+	struct model_image *image = model_pick_image(model);
+
+	/* While there are few, seldom: so there are sometimes many and sometimes none. */
+	if (image == NULL || (model_image_count(model) < MAX_IMAGES / 2 && model_chance(model, 50)))
+		return false;
+	delete_image(model, world, image);
 	return true;
+}
+
+/* All images of one blob, so that nothing refers to it. */
+static bool do_delete_blob(struct model *model, struct world *world)
+{
+	const struct model_image *image = model_pick_image(model);
+	const struct model_content *content = image != NULL ? image->content : NULL;
+
+	for (int i = 0; i < MODEL_IMAGES && content != NULL; i++)
+		if (model->images[i].id[0] != '\0' && model->images[i].content == content)
+			delete_image(model, world, &model->images[i]);
+	return content != NULL;
 }
 
 static bool do_job(struct model *model, struct world *world)
@@ -545,6 +563,17 @@ static bool do_tick(struct model *model, struct world *world)
 		return false;
 	model_trace(model, "tick", NULL);
 	house_tick(model, world);
+	return true;
+}
+
+static bool do_sweep(struct model *model, struct world *world)
+{
+	if (!do_tick(model, world))
+		return false;
+	if (world_is_dead(world))
+		return true;
+	model_trace(model, "sweep", NULL);
+	house_sweep(model, world);
 	return true;
 }
 
@@ -622,10 +651,12 @@ static const struct {
 	{ 80, do_append_whole },
 	{ 40, do_finish_whole },
 	{ 10, do_break_whole },
-	{ 70, do_delete },
+	{ 50, do_delete },
+	{ 15, do_delete_blob },
 	{ 40, do_job },
 	{ 20, do_wait },
-	{ 6, do_tick },
+	{ 4, do_tick },
+	{ 10, do_sweep },
 	{ 4, do_restart },
 	{ 3, do_crash },
 	{ 8, do_doom },
