@@ -6,10 +6,13 @@ import os
 import pathlib
 import platform
 import random
+import re
+import subprocess
 import sys
 
 TESTS = pathlib.Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS / "scenario"), str(TESTS / "sabotage")]
+import harness  # noqa: E402
 import power_cut  # noqa: E402
 import sabotage  # noqa: E402
 import system_calls  # noqa: E402
@@ -67,7 +70,18 @@ def defects(_):
     return not missed
 
 
-PARTS = {"calls": calls, "power": power, "sabotage": defects}
+def model(options):
+    say("model check")
+    program = harness.BUILD / "tests" / "model" / "model"
+    done = subprocess.run([program, "--seed", str(options.seed), "--operations",
+                           str(options.operations)], text=True, capture_output=True, check=False)
+    count = re.search(r"(\d+) acknowledged", done.stdout)
+    wrong = () if done.returncode == 0 else done.stderr.strip().splitlines()[-2:] or ("no output",)
+    return row("model check: random operations, sweeps and crashes", options.operations,
+               int(count.group(1)) if count else 0, (), wrong)
+
+
+PARTS = {"calls": calls, "power": power, "model": model, "sabotage": defects}
 
 
 def main():
@@ -75,6 +89,8 @@ def main():
     parser.add_argument("--rounds", type=int, default=20, help="power cuts a row [20]")
     parser.add_argument("--limit", type=int, metavar="N",
                         help="only N system calls of each kind, by chance [all]")
+    parser.add_argument("--operations", type=int, default=1000000, metavar="N",
+                        help="of the model check [1000000]")
     parser.add_argument("--only", choices=PARTS, action="append", help="only this part")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))
     options = parser.parse_args()

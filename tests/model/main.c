@@ -1,7 +1,8 @@
 /*
  * A model check: random operations on uploads and images through the real interfaces, over a store
  * in memory and a real database, against a plain model of what must hold (model.h). The same seed
- * gives the same operations; a failure prints both numbers.
+ * gives the same operations; a failure prints both numbers. CALOTYPE_LONG=1 makes it ten times as
+ * long.
  */
 #include "audit.h"
 #include "operations.h"
@@ -64,9 +65,34 @@ static bool parse_arguments(int count, char **arguments, uint64_t *seed, uint64_
 	return optind == count;
 }
 
+static void report(uint64_t operations)
+{
+	const struct {
+		uint64_t count;
+		const char *what;
+	} counts[] = {
+		{ model.acknowledged, "acknowledged" },
+		{ model.finished, "images" },
+		{ model.duplicates, "of them of bytes that were there" },
+		{ model.deleted, "deleted" },
+		{ model.resumed, "uploads resumed" },
+		{ model.expired, "expired" },
+		{ model.swept, "blobs swept" },
+		{ model.restarts, "restarts" },
+		{ model.crashes, "crashes" },
+	};
+
+	(void)printf("seed %" PRIu64 ": %" PRIu64 " operations", model.seed, operations);
+	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
+		(void)printf(", %" PRIu64 " %s", counts[i].count, counts[i].what);
+	(void)printf("; %.1f s of processor time\n", (double)clock() / CLOCKS_PER_SEC);
+}
+
 int main(int count, char **arguments)
 {
-	uint64_t seed = (uint64_t)ct_clock_wall_ms(), operations = 100000;
+	const char *is_long = getenv("CALOTYPE_LONG");
+	uint64_t seed = (uint64_t)ct_clock_wall_ms();
+	uint64_t operations = is_long != NULL && strcmp(is_long, "1") == 0 ? 1000000 : 100000;
 	struct world world;
 
 	if (!parse_arguments(count, arguments, &seed, &operations)) {
@@ -87,13 +113,7 @@ int main(int count, char **arguments)
 	}
 	operation_end(&model, &world);
 	world_close(&world);
-	(void)printf("%" PRIu64 " operations, seed %" PRIu64 ": %" PRIu64 " images, %" PRIu64
-		     " of bytes that were there, %" PRIu64 " deleted; %" PRIu64
-		     " uploads resumed, %" PRIu64 " expired; %" PRIu64 " blobs swept; %" PRIu64
-		     " restarts, %" PRIu64 " crashes; %.1f s of processor time\n",
-	    operations, seed, model.finished, model.duplicates, model.deleted, model.resumed,
-	    model.expired, model.swept, model.restarts, model.crashes,
-	    (double)clock() / CLOCKS_PER_SEC);
+	report(operations);
 	model_done(&model);
 	return 0;
 }

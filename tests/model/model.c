@@ -220,6 +220,7 @@ static void expect_event(struct model *model, bool is_deletion, const char *imag
 void model_created(
     struct model *model, struct model_upload *upload, const char *id, struct model_content *content)
 {
+	model->acknowledged++;
 	*upload = (struct model_upload){
 		.content = content,
 		.state = CT_UPLOAD_RECEIVING,
@@ -234,6 +235,7 @@ void model_created(
 void model_saved(struct model *model, struct model_upload *upload)
 {
 	MODEL_EXPECT(model, upload->sent >= upload->offset, "the model itself moves back");
+	model->acknowledged++;
 	upload->offset = upload->sent;
 	upload->expires_at = model->now_ms + MODEL_EXPIRY_MS;
 	upload->updated_at = model->now_ms;
@@ -241,8 +243,8 @@ void model_saved(struct model *model, struct model_upload *upload)
 
 void model_ended(struct model *model, struct model_upload *upload, enum ct_upload_state state)
 {
-	if (state == CT_UPLOAD_EXPIRED)
-		model->expired++;
+	model->acknowledged += state == CT_UPLOAD_REFUSED || state == CT_UPLOAD_CANCELED;
+	model->expired += state == CT_UPLOAD_EXPIRED;
 	upload->state = state;
 	upload->updated_at = model->now_ms;
 	upload->has_staging = false;
@@ -254,6 +256,7 @@ void model_imaged(struct model *model, struct model_content *content, const char
 
 	MODEL_EXPECT(model, image != NULL, "no place for one more image");
 	MODEL_EXPECT(model, content->is_taken, "an image of a refused type");
+	model->acknowledged++;
 	model->finished++;
 	model->duplicates += content->has_file;
 	*image = (struct model_image){ .content = content };
@@ -274,6 +277,7 @@ void model_finished(struct model *model, struct model_upload *upload, const char
 
 void model_deleted(struct model *model, struct model_image *image)
 {
+	model->acknowledged++;
 	model->deleted++;
 	image->content->images--;
 	image->content->row_at = model->now_ms;

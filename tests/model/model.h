@@ -112,8 +112,9 @@ struct model {
 	struct model_orphan orphans[MODEL_ORPHANS];
 	struct model_event events[MODEL_EVENTS]; /* not yet seen in the database */
 	size_t event_count;
-	int64_t last_event; /* seen */
-	bool may_be_swept;  /* a sweep was cut off */
+	int64_t last_event;    /* seen */
+	bool may_be_swept;     /* a sweep was cut off */
+	uint64_t acknowledged; /* steps that changed something */
 	uint64_t finished, duplicates, deleted, expired, swept, resumed, crashes, restarts;
 };
 
