@@ -1,6 +1,7 @@
 """Clients that wait for jobs: Prefer: wait on real sockets, one and many, and at the stop."""
 
 import os
+import resource
 import selectors
 import signal
 import socket
@@ -181,6 +182,46 @@ class Stop(unittest.TestCase):
             plain = server.get(path, Prefer="wait=1")
             self.assertEqual((plain.status, plain.json()["state"]), (200, "queued"))
             self.assertEqual(server.request("DELETE", path).status, 200)
+
+
+def resident_bytes(server):
+    with open(f"/proc/{server.process.pid}/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+class Many(unittest.TestCase):
+    """Few in the short form, 10,000 in the long one: what they cost, and how soon all are woken."""
+
+    COUNT = 10000 if harness.LONG else 500
+
+    def test_many_are_woken_at_once(self):
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536), hard))
+        limit = str(self.COUNT + 100)
+        with Server("--workers", "1", "--max-connections", limit, "--max-per-address", limit) as server:
+            path = server.request("PUT", "/images/x.jpg", body=image("photo.jpg"))["Location"]
+            server.kill()
+            postpone(server)
+            server.start()
+            server.get(path, Prefer="wait=1")
+            before = resident_bytes(server)
+            crowd = Crowd(server, [wait_request(path, 50)] * self.COUNT)
+            time.sleep(0.5)
+            self.assertEqual(crowd.collect(0.2), [])
+            each = (resident_bytes(server) - before) / self.COUNT
+            began = time.monotonic()
+            self.assertEqual(server.request("DELETE", path).status, 200)
+            heads = crowd.collect(10 * SLOW)
+            took = time.monotonic() - began
+            print(f"{self.COUNT} waiters: {each / 1024:.1f} KiB each, woken in {took:.3f} s")
+            self.assertEqual(heads, [b"HTTP/1.1 200 OK"] * self.COUNT)
+            crowd.close()
+            if harness.VARIANT in ("asan", "tsan"):
+                return  # it is not the figures that are tested there
+            self.assertLessEqual(each, 16 * 1024)
+            if harness.LONG:  # the short form shares its machine with others
+                self.assertLess(took, 0.5)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 if __name__ == "__main__":
