@@ -79,9 +79,11 @@ static int change(struct ct_jobs *jobs, const char *id, ct_transaction_fn run, c
 int ct_jobs_cancel(struct ct_jobs *jobs, const char *id, struct ct_job_row *ret_row)
 {
 	int r = change(jobs, id, run_cancel, "job.canceled", ret_row);
-	if (r == 0)
-		ct_jobs_cut_off(jobs, id, ret_row->token);
-	return r;
+	if (r < 0)
+		return r;
+	ct_jobs_cut_off(jobs, id, ret_row->token);
+	ct_jobs_count_ended(CT_JOB_CANCELED);
+	return 0;
 }
 
 int ct_jobs_retry(struct ct_jobs *jobs, const char *id, struct ct_job_row *ret_row)

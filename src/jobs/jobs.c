@@ -13,6 +13,7 @@
 #include "base/thread_pool.h"
 #include "calotype/error.h"
 #include "metadata/jobs.h"
+#include "metrics/metrics.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -137,9 +138,11 @@ static void run_job(struct ct_jobs *jobs, const struct ct_job_row *row)
 	CT_ASSERT(kind != NULL);
 	struct ct_job_outcome outcome = { 0 };
 	struct ct_job_slot *slot = ct_jobs_take_slot(jobs, row);
+	int64_t began_us = ct_clock_monotonic_us();
 	kind->run(jobs, row, &outcome, kind->context);
 	bool canceled = ct_jobs_mark_ending(jobs, slot);
 	int r = settle(jobs, kind, row, &outcome);
+	ct_metrics_observe_us(CT_METRIC_JOB_TIME, ct_clock_monotonic_us() - began_us);
 	ct_jobs_drop_slot(jobs, slot);
 	if (r < 0 && !canceled)
 		log_lost(row, r);
@@ -217,6 +220,7 @@ int ct_jobs_new(const struct ct_jobs_options *options, struct ct_jobs **ret_jobs
 	ct_condition_init(&jobs->work);
 	ct_condition_init(&jobs->pause);
 	jobs->metadata = options->metadata;
+	jobs->moved_at_ms = ct_clock_monotonic_ms();
 	jobs->readers = options->readers;
 	memcpy(jobs->owner, options->owner, strlen(options->owner) + 1);
 	jobs->public_url = options->public_url;

@@ -106,6 +106,16 @@ void ct_jobs_set_progress(struct ct_jobs *jobs, const struct ct_job_row *job, do
 bool ct_jobs_set_cut_off(
     struct ct_jobs *jobs, const struct ct_job_row *job, void (*cut_off)(void *arg), void *arg);
 
+struct ct_job_figures {
+	int64_t queued;	       /* in the database */
+	unsigned running;      /* here */
+	int64_t oldest_due_ms; /* how long the first of them has been due; 0: none is */
+	int64_t idle_ms;       /* since a worker here last took or ended one, or the start */
+};
+
+/* For metrics and health; reads one entry of an index. What has ended is in the counters. */
+int ct_jobs_figures(struct ct_jobs *jobs, struct ct_job_figures *ret_figures);
+
 /* GET /jobs, GET and DELETE /jobs/{id}, POST /jobs/{id}/retry. Once; `jobs` outlives the server. */
 int ct_jobs_add_routes(struct ct_jobs *jobs, struct ct_http_server *server);
 

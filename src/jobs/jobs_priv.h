@@ -53,6 +53,7 @@ struct ct_jobs {
 	struct ct_condition pause; /* the keeper, a stop and a worker after an error wait here */
 	/* Under lock. */
 	struct ct_job_slot slots[CT_JOB_WORKERS_MAX];
+	int64_t moved_at_ms; /* monotonic: a job was taken or ended */
 	unsigned alive;	     /* workers that have not returned */
 	bool look;	     /* something may be due: one worker claims */
 	int64_t next_run_at; /* wall; when the next job may be due, or 0 */
@@ -120,6 +121,9 @@ int ct_jobs_settle(struct ct_jobs *jobs, const struct ct_job_kind *kind,
 /* Inside a transaction. */
 int ct_jobs_end_with_error(struct ct_metadata_view *view, const struct ct_job_row *row,
     enum ct_job_state state, int error, const char *detail);
+
+/* Counts an end for the metrics; CT_JOB_QUEUED: it is tried again. */
+void ct_jobs_count_ended(enum ct_job_state state);
 
 /* When the attempt after `attempts` runs, from now: doubled from minimum to maximum, and jitter. */
 int64_t ct_jobs_backoff_ms(const struct ct_jobs *jobs, int attempts);

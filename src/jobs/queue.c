@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "calotype/error.h"
 #include "metadata/jobs.h"
+#include "metrics/metrics.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -111,6 +112,7 @@ int ct_jobs_claim(struct ct_jobs *jobs, struct ct_job_row *ret_row, int64_t *ret
 		return 0;
 	}
 	if (r >= 0) {
+		ct_jobs_count_ended(claim.state);
 		ct_log(CT_LOG_ERROR, "job.refused", CT_LOG_TEXT("request", claim.row.request_id),
 		    CT_LOG_TEXT("id", claim.row.id), CT_LOG_TEXT("kind", claim.row.kind),
 		    CT_LOG_TEXT("state", ct_job_state_name(claim.state)),
@@ -201,6 +203,18 @@ static int run_ending(struct ct_metadata_view *view, void *arg)
 	    view, ending->kind, row, outcome->error, outcome->detail, &ending->state);
 }
 
+void ct_jobs_count_ended(enum ct_job_state state)
+{
+	static const enum ct_metric metrics[CT_JOB_STATE_COUNT] = {
+		[CT_JOB_QUEUED] = CT_METRIC_JOBS_RETRIED,
+		[CT_JOB_SUCCEEDED] = CT_METRIC_JOBS_SUCCEEDED,
+		[CT_JOB_FAILED] = CT_METRIC_JOBS_FAILED,
+		[CT_JOB_CANCELED] = CT_METRIC_JOBS_CANCELED,
+	};
+	CT_ASSERT(state != CT_JOB_RUNNING);
+	ct_metrics_add(metrics[state], 1);
+}
+
 static void log_ending(const struct ending *ending)
 {
 	const struct ct_job_row *row = ending->row;
@@ -223,6 +237,7 @@ int ct_jobs_settle(struct ct_jobs *jobs, const struct ct_job_kind *kind,
 	if (r < 0)
 		return r;
 	ct_job_waiting_tell(jobs->waiting, row->id);
+	ct_jobs_count_ended(ending.state);
 	log_ending(&ending);
 	return 0;
 }

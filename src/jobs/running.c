@@ -6,6 +6,7 @@
 #include "jobs/jobs_priv.h"
 #include "jobs/waiting.h"
 #include "base/assert.h"
+#include "base/clock.h"
 #include "metadata/jobs.h"
 
 #include <string.h>
@@ -30,6 +31,7 @@ struct ct_job_slot *ct_jobs_take_slot(struct ct_jobs *jobs, const struct ct_job_
 	CT_ASSERT(slot < jobs->slots + jobs->worker_count);
 	*slot = (struct ct_job_slot){ .used = true, .token = row->token };
 	memcpy(slot->id, row->id, sizeof(slot->id));
+	jobs->moved_at_ms = ct_clock_monotonic_ms();
 	ct_jobs_look_locked(jobs); /* there may be more: for the next worker */
 	ct_lock_release(&jobs->lock);
 	return slot;
@@ -49,6 +51,7 @@ void ct_jobs_drop_slot(struct ct_jobs *jobs, struct ct_job_slot *slot)
 {
 	ct_lock_take(&jobs->lock);
 	slot->used = false;
+	jobs->moved_at_ms = ct_clock_monotonic_ms();
 	jobs->look = true;
 	ct_lock_release(&jobs->lock);
 }
@@ -127,4 +130,33 @@ bool ct_jobs_mark_lost(struct ct_jobs *jobs, const char *id, int64_t token)
 	}
 	ct_lock_release(&jobs->lock);
 	return found;
+}
+
+static int read_first_run_at(struct ct_jobs *jobs, int64_t *ret_run_at)
+{
+	struct ct_metadata_view *view;
+	int r = ct_metadata_borrow(jobs->metadata, &view);
+	if (r < 0)
+		return r;
+	r = ct_job_get_first_run_at(view, ret_run_at);
+	ct_metadata_give_back(jobs->metadata, view);
+	return r;
+}
+
+int ct_jobs_figures(struct ct_jobs *jobs, struct ct_job_figures *ret_figures)
+{
+	int64_t run_at = 0;
+	struct ct_job_figures figures = { .queued = ct_job_queued_count(jobs->metadata) };
+	int r = read_first_run_at(jobs, &run_at);
+	if (r < 0)
+		return r;
+	int64_t due_ms = run_at != 0 ? ct_clock_wall_ms() - run_at : 0;
+	figures.oldest_due_ms = due_ms > 0 ? due_ms : 0;
+	ct_lock_take(&jobs->lock);
+	for (unsigned i = 0; i < jobs->worker_count; i++)
+		figures.running += jobs->slots[i].used;
+	figures.idle_ms = ct_clock_monotonic_ms() - jobs->moved_at_ms;
+	ct_lock_release(&jobs->lock);
+	*ret_figures = figures;
+	return 0;
 }

@@ -1,5 +1,5 @@
 #include "metadata/jobs.h"
-#include "metadata/sqlite_priv.h"
+#include "metadata/metadata_priv.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -21,6 +21,7 @@ static_assert(CT_JOB_QUEUED == 0 && CT_JOB_RUNNING == 1 && CT_JOB_SUCCEEDED == 2
 static const char insert_sql[] = "INSERT INTO job (" COLUMNS ") "
 				 "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 static const char get_sql[] = "SELECT " COLUMNS " FROM job WHERE id = ?";
+static const char get_state_sql[] = "SELECT state FROM job WHERE id = ?";
 static const char get_tombstone_sql[] = "SELECT finished_at FROM job_tombstone WHERE id = ?";
 static const char list_sql[] = "SELECT " COLUMNS " FROM job INDEXED BY job_by_time WHERE " PAGE;
 static const char list_in_state_sql[] =
@@ -34,6 +35,8 @@ static const char claim_sql[] =
 static const char next_run_at_sql[] =
     "SELECT run_at FROM job INDEXED BY job_queued WHERE state = 0 AND run_at > ? "
     "ORDER BY run_at LIMIT 1";
+static const char count_queued_sql[] =
+    "SELECT count(*) FROM job INDEXED BY job_queued WHERE state = 0";
 static const char heartbeat_sql[] =
     "UPDATE job SET lease_until = ? WHERE id = ? AND token = ? AND state = 1";
 static const char set_progress_sql[] =
@@ -146,7 +149,10 @@ int ct_job_insert(struct ct_metadata_view *view, const struct ct_job_row *row)
 	ct_query_bind_number(&query, row->token);
 	ct_query_bind_text(&query, row->request_id);
 	int r = ct_query_run(&query);
-	return r < 0 ? r : 0;
+	if (r < 0)
+		return r;
+	view->change.queued += row->state == CT_JOB_QUEUED;
+	return 0;
 }
 
 static int explain_missing(struct ct_metadata_view *view, const char *id)
@@ -203,6 +209,21 @@ static int get_next_run_at(struct ct_metadata_view *view, int64_t now, int64_t *
 	return 0;
 }
 
+int ct_job_get_first_run_at(struct ct_metadata_view *view, int64_t *ret_run_at)
+{
+	return get_next_run_at(view, INT64_MIN, ret_run_at);
+}
+
+int ct_job_count_queued(struct ct_metadata_view *view, int64_t *ret_count)
+{
+	ct_cleanup(ct_query_done) struct ct_query query = ct_query_begin(view, count_queued_sql);
+	int r = ct_query_one(&query);
+	if (r < 0)
+		return r;
+	*ret_count = ct_query_number(&query);
+	return ct_query_end(&query);
+}
+
 int ct_job_claim(struct ct_metadata_view *view, const char *owner, int64_t now, int64_t lease_until,
     struct ct_job_row *ret_row, int64_t *ret_next_run_at)
 {
@@ -216,7 +237,10 @@ int ct_job_claim(struct ct_metadata_view *view, const char *owner, int64_t now, 
 		int error = get_next_run_at(view, now, ret_next_run_at);
 		return error < 0 ? error : r;
 	}
-	return r < 0 ? r : read_row(&query, ret_row);
+	if (r == 0)
+		r = read_row(&query, ret_row);
+	view->change.queued -= r == 0;
+	return r;
 }
 
 /* Ends the query: whoever changes no row is not the one that runs the job. */
@@ -248,10 +272,25 @@ int ct_job_set_progress(
 	return run_fenced(&query);
 }
 
+static int get_state(struct ct_metadata_view *view, const char *id, enum ct_job_state *ret_state)
+{
+	ct_cleanup(ct_query_done) struct ct_query query = ct_query_begin(view, get_state_sql);
+	ct_query_bind_text(&query, id);
+	int r = ct_query_one(&query);
+	if (r < 0)
+		return r == CT_ERROR_NOT_FOUND ? CT_ERROR_LEASE_LOST : r;
+	*ret_state = (enum ct_job_state)ct_query_state(&query, CT_JOB_STATE_COUNT);
+	return ct_query_end(&query);
+}
+
 int ct_job_end(struct ct_metadata_view *view, const char *id, int64_t token,
     enum ct_job_state state, const char *response, const char *error, int64_t now)
 {
+	enum ct_job_state before = CT_JOB_RUNNING;
 	CT_ASSERT(state >= CT_JOB_SUCCEEDED && state < CT_JOB_STATE_COUNT);
+	int r = state == CT_JOB_CANCELED ? get_state(view, id, &before) : 0;
+	if (r < 0)
+		return r;
 	ct_cleanup(ct_query_done) struct ct_query query = ct_query_begin_change(view, end_sql);
 	ct_query_bind_number(&query, state);
 	ct_query_bind_text(&query, response);
@@ -259,7 +298,9 @@ int ct_job_end(struct ct_metadata_view *view, const char *id, int64_t token,
 	ct_query_bind_number(&query, now);
 	ct_query_bind_text(&query, id);
 	ct_query_bind_number(&query, token);
-	return run_fenced(&query);
+	r = run_fenced(&query);
+	view->change.queued -= r == 0 && before == CT_JOB_QUEUED;
+	return r;
 }
 
 static int queue_again(struct ct_metadata_view *view, const char *sql, const char *id,
@@ -270,7 +311,9 @@ static int queue_again(struct ct_metadata_view *view, const char *sql, const cha
 	ct_query_bind_text(&query, error);
 	ct_query_bind_text(&query, id);
 	ct_query_bind_number(&query, token);
-	return run_fenced(&query);
+	int r = run_fenced(&query);
+	view->change.queued += r == 0;
+	return r;
 }
 
 int ct_job_requeue(
@@ -298,7 +341,9 @@ int ct_job_revive(struct ct_metadata_view *view, const char *id, int64_t now)
 	ct_cleanup(ct_query_done) struct ct_query query = ct_query_begin_change(view, revive_sql);
 	ct_query_bind_number(&query, now);
 	ct_query_bind_text(&query, id);
-	return ct_query_run_one(&query);
+	int r = ct_query_run_one(&query);
+	view->change.queued += r == 0;
+	return r;
 }
 
 int ct_job_release(struct ct_metadata_view *view, const char *owner, int64_t now)
@@ -306,7 +351,9 @@ int ct_job_release(struct ct_metadata_view *view, const char *owner, int64_t now
 	ct_cleanup(ct_query_done) struct ct_query query = ct_query_begin_change(view, release_sql);
 	ct_query_bind_number(&query, now);
 	ct_query_bind_text(&query, owner);
-	return ct_query_run(&query);
+	int r = ct_query_run(&query);
+	view->change.queued += r > 0 ? r : 0;
+	return r;
 }
 
 static int purge_tombstones(struct ct_metadata_view *view, int64_t before, int limit)

@@ -1,6 +1,7 @@
 #include "metadata/metadata_priv.h"
 #include "base/file.h"
 #include "base/lock.h"
+#include "metadata/jobs.h"
 #include "metadata/uploads.h"
 
 #include <errno.h>
@@ -56,12 +57,15 @@ static void reserve_log(const char *path)
 		(void)fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, LOG_RESERVE_BYTES);
 }
 
-static int prepare(const char *path, struct ct_metadata_view *view, int64_t *ret_receiving)
+static int prepare(
+    const char *path, struct ct_metadata_view *view, struct ct_row_counts *ret_counts)
 {
 	int r = ct_connection_migrate(view);
 	if (r < 0)
 		return r;
-	r = ct_upload_count_receiving(view, ret_receiving);
+	r = ct_upload_count_receiving(view, &ret_counts->receiving);
+	if (r >= 0)
+		r = ct_job_count_queued(view, &ret_counts->queued);
 	if (r < 0)
 		return r;
 	reserve_log(path);
@@ -82,8 +86,8 @@ int ct_metadata_open(const struct ct_metadata_options *options, struct ct_metada
 	int r = ct_connection_open(options->path, CT_CONNECTION_WRITER, &view);
 	if (r < 0)
 		return r;
-	int64_t receiving;
-	r = prepare(options->path, view, &receiving);
+	struct ct_row_counts counts;
+	r = prepare(options->path, view, &counts);
 	if (r >= 0 && options->is_async)
 		r = ct_connection_execute(view, "PRAGMA synchronous = NORMAL");
 	if (r >= 0 && options->busy_ms != 0)
@@ -96,7 +100,7 @@ int ct_metadata_open(const struct ct_metadata_options *options, struct ct_metada
 		return r;
 	r = ct_database_writer_new(ct_steal(view),
 	    or_default(options->max_queued, DEFAULT_MAX_QUEUED),
-	    or_default(options->max_group, DEFAULT_MAX_GROUP), receiving, &metadata->writer);
+	    or_default(options->max_group, DEFAULT_MAX_GROUP), &counts, &metadata->writer);
 	if (r < 0)
 		return r;
 	*ret_metadata = ct_steal(metadata);
@@ -179,7 +183,12 @@ void ct_metadata_give_back(struct ct_metadata *metadata, struct ct_metadata_view
 
 int64_t ct_upload_open_count(struct ct_metadata *metadata)
 {
-	return ct_database_writer_receiving(metadata->writer);
+	return ct_database_writer_counts(metadata->writer).receiving;
+}
+
+int64_t ct_job_queued_count(struct ct_metadata *metadata)
+{
+	return ct_database_writer_counts(metadata->writer).queued;
 }
 
 void ct_metadata_health(const struct ct_metadata *metadata, struct ct_metadata_health *ret_health)

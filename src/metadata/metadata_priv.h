@@ -11,18 +11,18 @@ struct ct_database_writer;
 struct ct_reader_pool;
 
 /*
- * Takes over `view` also when it fails. `receiving` is the number of uploads that are receiving at
- * this time; limits as in ct_metadata_options.
+ * Takes over `view` also when it fails. `counts` are those of this time; limits as in
+ * ct_metadata_options.
  */
 int ct_database_writer_new(struct ct_metadata_view *view, unsigned max_queued, unsigned max_group,
-    int64_t receiving, struct ct_database_writer **ret_writer);
+    const struct ct_row_counts *counts, struct ct_database_writer **ret_writer);
 /* Commits what is queued and ends the thread. NULL is allowed. */
 void ct_database_writer_stop(struct ct_database_writer *writer);
 /* Stops it and closes its connection. NULL is allowed. */
 void ct_database_writer_free(struct ct_database_writer *writer);
 int ct_database_writer_submit(struct ct_database_writer *writer, ct_transaction_fn run,
     ct_transaction_done_fn done, void *arg);
-int64_t ct_database_writer_receiving(const struct ct_database_writer *writer);
+struct ct_row_counts ct_database_writer_counts(const struct ct_database_writer *writer);
 void ct_database_writer_health(
     const struct ct_database_writer *writer, struct ct_metadata_health *ret_health);
 bool ct_database_writer_is_this_thread(const struct ct_database_writer *writer);
@@ -35,5 +35,7 @@ void ct_reader_pool_give_back(struct ct_reader_pool *pool, struct ct_metadata_vi
 
 /* Uploads that are receiving: by the partial index, so at most as many steps as there are. */
 int ct_upload_count_receiving(struct ct_metadata_view *view, int64_t *ret_count);
+/* Jobs that are queued, in the same way. */
+int ct_job_count_queued(struct ct_metadata_view *view, int64_t *ret_count);
 
 #endif

@@ -39,6 +39,12 @@ struct ct_statement_slot {
 	struct sqlite3_stmt *statement;
 };
 
+/* Rows that are counted at the open and kept count of since: no scan. */
+struct ct_row_counts {
+	int64_t receiving; /* uploads */
+	int64_t queued;	   /* jobs */
+};
+
 struct ct_metadata_view {
 	uint32_t magic;
 	/* Set once. */
@@ -46,10 +52,10 @@ struct ct_metadata_view {
 	struct sqlite3 *connection;
 	/* Owned by the thread that uses it. */
 	struct ct_statement_slot statements[CT_STATEMENT_SLOTS];
-	int64_t receiving_change; /* uploads that began less those that ended, not yet committed */
-	int wal_pages;		  /* in the write-ahead log after the last commit */
-	uint64_t scanned_rows;	  /* stepped over without an index, for tests */
-	uint64_t sorts;		  /* that no index saved, for tests */
+	struct ct_row_counts change; /* of the transactions that are not yet committed */
+	int wal_pages;		     /* in the write-ahead log after the last commit */
+	uint64_t scanned_rows;	     /* stepped over without an index, for tests */
+	uint64_t sorts;		     /* that no index saved, for tests */
 	/* Under the lock of the pool of readers. */
 	struct ct_metadata_view *next_idle;
 };

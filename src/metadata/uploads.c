@@ -130,7 +130,7 @@ int ct_upload_insert(struct ct_metadata_view *view, const struct ct_upload_row *
 	if (r < 0)
 		return r;
 	if (row->state == CT_UPLOAD_RECEIVING)
-		view->receiving_change++;
+		view->change.receiving++;
 	return 0;
 }
 
@@ -203,7 +203,7 @@ int ct_upload_update(struct ct_metadata_view *view, const struct ct_upload_row *
 	r = ct_query_run(&query);
 	if (r < 0)
 		return r;
-	view->receiving_change +=
+	view->change.receiving +=
 	    (row->state == CT_UPLOAD_RECEIVING) - (before == CT_UPLOAD_RECEIVING);
 	return 0;
 }

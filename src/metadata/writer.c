@@ -49,6 +49,7 @@ struct ct_database_writer {
 
 	/* Any thread reads, the writer changes. */
 	_Atomic int64_t receiving;
+	_Atomic int64_t jobs_queued;
 	_Atomic int64_t busy_since_ms; /* monotonic; 0: idle */
 	_Atomic int64_t failed_at_ms;  /* monotonic; 0: the last commit succeeded */
 };
@@ -60,16 +61,16 @@ static int run_sql(struct ct_metadata_view *view, const char *sql)
 }
 
 /* An error here means that the SQL transaction is lost, and the group with it. */
-static int roll_back_savepoint(struct ct_metadata_view *view, int64_t receiving_before)
+static int roll_back_savepoint(struct ct_metadata_view *view, const struct ct_row_counts *before)
 {
-	view->receiving_change = receiving_before;
+	view->change = *before;
 	int r = run_sql(view, "ROLLBACK TO one");
 	return r < 0 ? r : run_sql(view, "RELEASE one");
 }
 
 static int run_in_savepoint(struct ct_metadata_view *view, struct transaction *transaction)
 {
-	int64_t receiving_before = view->receiving_change;
+	const struct ct_row_counts before = view->change;
 	int r = run_sql(view, "SAVEPOINT one");
 	if (r < 0)
 		return r;
@@ -79,7 +80,7 @@ static int run_in_savepoint(struct ct_metadata_view *view, struct transaction *t
 		return transaction->result < 0 ? transaction->result : CT_ERROR_DATABASE;
 	}
 	if (transaction->result < 0)
-		return roll_back_savepoint(view, receiving_before);
+		return roll_back_savepoint(view, &before);
 	return run_sql(view, "RELEASE one");
 }
 
@@ -109,16 +110,22 @@ static void measure(struct ct_database_writer *writer, unsigned count, int resul
 	atomic_store(&writer->busy_since_ms, 0);
 }
 
+static void keep_count(struct ct_database_writer *writer, const struct ct_row_counts *change)
+{
+	(void)atomic_fetch_add(&writer->receiving, change->receiving);
+	(void)atomic_fetch_add(&writer->jobs_queued, change->queued);
+}
+
 static void run_group(struct ct_database_writer *writer, unsigned count)
 {
 	struct ct_metadata_view *view = writer->view;
 	int64_t began_us = ct_clock_monotonic_us();
 	atomic_store(&writer->busy_since_ms, began_us / 1000);
-	view->receiving_change = 0;
+	view->change = (struct ct_row_counts){ 0 };
 	int r = run_and_commit(writer, count);
 	measure(writer, count, r, began_us);
 	if (r >= 0)
-		(void)atomic_fetch_add(&writer->receiving, view->receiving_change);
+		keep_count(writer, &view->change);
 	/* If this fails too, the next BEGIN fails and is reported; then the next try comes. */
 	else if (ct_connection_is_in_transaction(view))
 		(void)run_sql(view, "ROLLBACK");
@@ -158,7 +165,7 @@ static void *run_writer(void *arg)
 CT_DEFINE_CLEANUP(writer_cleanup, struct ct_database_writer *, ct_database_writer_free)
 
 int ct_database_writer_new(struct ct_metadata_view *view, unsigned max_queued, unsigned max_group,
-    int64_t receiving, struct ct_database_writer **ret_writer)
+    const struct ct_row_counts *counts, struct ct_database_writer **ret_writer)
 {
 	CT_ASSERT(max_queued >= 1 && max_group >= 1);
 	ct_cleanup(writer_cleanup) struct ct_database_writer *writer = calloc(1, sizeof(*writer));
@@ -171,7 +178,8 @@ int ct_database_writer_new(struct ct_metadata_view *view, unsigned max_queued, u
 	writer->view = view;
 	writer->max_queued = max_queued;
 	writer->max_group = max_group;
-	atomic_init(&writer->receiving, receiving);
+	atomic_init(&writer->receiving, counts->receiving);
+	atomic_init(&writer->jobs_queued, counts->queued);
 	writer->queue = calloc(max_queued, sizeof(*writer->queue));
 	writer->group = calloc(max_group, sizeof(*writer->group));
 	if (writer->queue == NULL || writer->group == NULL)
@@ -233,9 +241,12 @@ int ct_database_writer_submit(struct ct_database_writer *writer, ct_transaction_
 	return r;
 }
 
-int64_t ct_database_writer_receiving(const struct ct_database_writer *writer)
+struct ct_row_counts ct_database_writer_counts(const struct ct_database_writer *writer)
 {
-	return atomic_load(&writer->receiving);
+	return (struct ct_row_counts){
+		.receiving = atomic_load(&writer->receiving),
+		.queued = atomic_load(&writer->jobs_queued),
+	};
 }
 
 void ct_database_writer_health(

@@ -92,6 +92,33 @@ static bool read_uploads(void *arg, double *ret_value)
 	return true;
 }
 
+static bool read_jobs_queued(void *arg, double *ret_value)
+{
+	const struct ct_operations *operations = arg;
+	struct ct_job_figures figures = { 0 };
+	int r = ct_jobs_figures(operations->options.jobs, &figures);
+	*ret_value = (double)figures.queued;
+	return r == 0;
+}
+
+static bool read_jobs_running(void *arg, double *ret_value)
+{
+	const struct ct_operations *operations = arg;
+	struct ct_job_figures figures = { 0 };
+	int r = ct_jobs_figures(operations->options.jobs, &figures);
+	*ret_value = figures.running;
+	return r == 0;
+}
+
+static bool read_jobs_oldest(void *arg, double *ret_value)
+{
+	const struct ct_operations *operations = arg;
+	struct ct_job_figures figures = { 0 };
+	int r = ct_jobs_figures(operations->options.jobs, &figures);
+	*ret_value = (double)figures.oldest_due_ms / 1000;
+	return r == 0;
+}
+
 #define READ_CACHE(name, member)                                       \
 	static bool name(void *arg, double *ret_value)                 \
 	{                                                              \
@@ -114,6 +141,9 @@ static const struct {
 } readers[] = {
 	{ CT_METRIC_BUILD, read_one },
 	{ CT_METRIC_UPLOADS_OPEN, read_uploads },
+	{ CT_METRIC_JOBS_QUEUED, read_jobs_queued },
+	{ CT_METRIC_JOBS_RUNNING, read_jobs_running },
+	{ CT_METRIC_JOBS_OLDEST, read_jobs_oldest },
 	{ CT_METRIC_CACHE_HITS, read_cache_hits },
 	{ CT_METRIC_CACHE_MISSES, read_cache_misses },
 	{ CT_METRIC_CACHE_COLLAPSED, read_cache_collapsed },

@@ -200,6 +200,24 @@ class Running(unittest.TestCase):
         again = self.server.request("POST", f"{path}/retry")
         self.assertEqual((again.status, again.json()["code"]), (409, "job_not_failed"))
 
+    def test_metrics(self):
+        """Depth, age and ends of the queue, while one job runs and two wait."""
+        def figure(series):
+            text = self.server.get("/metrics").body.decode()
+            return float(next(line for line in text.splitlines()
+                              if line.startswith(series + " ")).split()[-1])
+        canceled = figure('calotype_jobs_ended_total{state="canceled"}')
+        paths = [self.put() for _ in range(3)]
+        self.wait_running(paths[0])
+        self.assertEqual(figure('calotype_jobs{state="running"}'), 1)
+        self.assertEqual(figure('calotype_jobs{state="queued"}'), 2)
+        self.assertGreater(figure("calotype_jobs_oldest_queued_seconds"), 0)
+        for path in reversed(paths):
+            self.assertEqual(self.server.request("DELETE", path).status, 200)
+        self.assertEqual(figure('calotype_jobs{state="queued"}'), 0)
+        self.assertEqual(figure("calotype_jobs_oldest_queued_seconds"), 0)
+        self.assertEqual(figure('calotype_jobs_ended_total{state="canceled"}'), canceled + 3)
+
     def test_retry_after_the_image_was_deleted(self):
         path = self.put()
         job = self.server.request("DELETE", path).json()

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "calotype/error.h"
 #include "metadata/jobs.h"
+#include "metrics/metrics.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -448,8 +449,7 @@ Test(queue, what_another_server_held_runs_again_when_its_lease_is_over)
 
 static int release_all(struct ct_metadata_view *view, void *arg)
 {
-	(void)arg;
-	return ct_job_release(view, "here", ct_clock_wall_ms());
+	return ct_job_release(view, arg != NULL ? arg : "here", ct_clock_wall_ms());
 }
 
 /* The first run loses its lease, and ends only after the second one has ended. */
@@ -533,6 +533,94 @@ Test(queue, progress_is_taken_along_by_a_heartbeat)
 	stop();
 }
 
+static void wait_for_runs(int runs)
+{
+	for (int i = 0; i < 2000 && atomic_load(&script.runs) < runs; i++)
+		sleep_ms(5);
+	cr_assert_eq(script.runs, runs);
+}
+
+/* ---- figures ---- */
+
+static struct ct_job_figures figures(void)
+{
+	struct ct_job_figures figures;
+	cr_assert_eq(ct_jobs_figures(jobs, &figures), 0);
+	return figures;
+}
+
+static int insert_and_fail(struct ct_metadata_view *view, void *arg)
+{
+	struct ct_job_row row = make_job(77, "test");
+	(void)arg;
+	return ct_job_insert(view, &row) < 0 ? -EINVAL : -EIO;
+}
+
+/* The count is of memory: each way in and out of the queue must be in it. */
+Test(queue, figures_follow_the_queue)
+{
+	char id[CT_ID_CHARS + 1];
+	struct ct_job_row row = { 0 };
+	struct ct_job_row late = make_job(1, "test");
+	late.run_at += 3600000;
+	insert_job(&late);
+	const struct ct_job_row held = running_job(2, "there", ct_clock_wall_ms() + 3600000);
+	insert_job(&held);
+	ct_metadata_close(fixture.metadata);
+	open_database(); /* counted anew */
+	script.run_ms = 300;
+	script.no_commit = true; /* its effects are rows in the queue, too */
+	start_with(&test_kind, 1, 0);
+	cr_expect_eq(figures().queued, 1);
+	cr_expect_eq(figures().oldest_due_ms, 0, "it is due later");
+	cr_expect_eq(figures().running, 0);
+	put(3);
+	wait_for_runs(1);
+	put(4);
+	put(5);
+	sleep_ms(50);
+	struct ct_job_figures busy = figures();
+	cr_expect_eq(busy.queued, 3);
+	cr_expect_eq(busy.running, 1);
+	cr_expect_geq(busy.oldest_due_ms, 40);
+	cr_expect_lt(busy.idle_ms, 300);
+	cr_expect_eq(ct_metadata_write(fixture.metadata, insert_and_fail, NULL), -EIO);
+	cr_expect_eq(figures().queued, 3, "what was rolled back does not count");
+	write_database(release_all, (void *)(uintptr_t) "there");
+	cr_expect_eq(figures().queued, 4);
+	cr_assert_eq(ct_jobs_cancel(jobs, id_of(5, id), &row), 0);
+	ct_job_row_done(&row);
+	cr_expect_eq(figures().queued, 3);
+	cr_assert_eq(ct_jobs_retry(jobs, id, &row), 0);
+	ct_job_row_done(&row);
+	cr_expect_eq(figures().queued, 4);
+	for (int number = 2; number <= 5; number++) {
+		row = wait_for_job(number, CT_JOB_SUCCEEDED);
+		ct_job_row_done(&row);
+	}
+	cr_expect_eq(figures().queued, 1);
+	stop();
+}
+
+/* Back into the queue with an error, twice, once without a cost. */
+Test(queue, figures_follow_what_is_tried_again)
+{
+	uint64_t retried = ct_metrics_count(CT_METRIC_JOBS_RETRIED);
+	uint64_t succeeded = ct_metrics_count(CT_METRIC_JOBS_SUCCEEDED);
+	uint64_t timed = ct_metrics_count(CT_METRIC_JOB_TIME);
+	script.errors[0] = CT_ERROR_WORKER_UNAVAILABLE;
+	script.errors[1] = CT_ERROR_STORE_UNHEALTHY;
+	start();
+	put(1);
+	struct ct_job_row row = wait_for_job(1, CT_JOB_SUCCEEDED);
+	ct_job_row_done(&row);
+	cr_expect_eq(figures().queued, 1, "only the effect's row");
+	stop();
+	cr_expect_eq(ct_metrics_count(CT_METRIC_JOBS_RETRIED), retried + 2);
+	cr_expect_eq(ct_metrics_count(CT_METRIC_JOBS_SUCCEEDED), succeeded + 1);
+	cr_expect_eq(ct_metrics_count(CT_METRIC_JOB_TIME), timed + 3);
+}
+
 /* ---- cancel and retry ---- */
 
 static _Atomic int cuts;
@@ -565,13 +653,6 @@ static void run_until_cut(struct ct_jobs *of, const struct ct_job_row *job,
 	ret_outcome->release = count_release;
 	ret_outcome->discard = count_discard;
 	ret_outcome->arg = &script;
-}
-
-static void wait_for_runs(int runs)
-{
-	for (int i = 0; i < 2000 && atomic_load(&script.runs) < runs; i++)
-		sleep_ms(5);
-	cr_assert_eq(script.runs, runs);
 }
 
 static int cancel(int number)
