@@ -5,6 +5,7 @@
  */
 #include "app.h"
 #include "housekeeper.h"
+#include "notify.h"
 #include "start.h"
 
 #include "base/cleanup.h"
@@ -370,12 +371,24 @@ static int start(struct app *app)
 	return r;
 }
 
+/* What the service manager makes of silence is its own affair. */
+static void tell_manager(const char *state)
+{
+	int r = ct_notify(state);
+	if (r < 0)
+		ct_log(CT_LOG_WARNING, "start.cannot_notify", CT_LOG_TEXT("state", state),
+		    CT_LOG_CODE(r));
+}
+
 static int announce(const struct app *app)
 {
 	const char *url = ct_http_server_url(app->server);
 	ct_log(CT_LOG_INFO, "start.ready", CT_LOG_TEXT("url", url),
 	    CT_LOG_TEXT("version", CALOTYPE_VERSION), CT_LOG_TEXT("data", app->config->data.text));
-	return printf("listening on %s\n", url) < 0 || fflush(stdout) != 0 ? -EIO : 0;
+	if (printf("listening on %s\n", url) < 0 || fflush(stdout) != 0)
+		return -EIO;
+	tell_manager("READY=1");
+	return 0;
 }
 
 static void wait_for_signal(void)
@@ -388,6 +401,7 @@ static void wait_for_signal(void)
 	while (sigwait(&set, &received) != 0) {
 	}
 	ct_log(CT_LOG_INFO, "stop.signal", CT_LOG_TEXT("signal", strsignal(received)));
+	tell_manager("STOPPING=1");
 }
 
 /*

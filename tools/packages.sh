@@ -6,7 +6,8 @@ build_packages="gcc libc6-dev meson ninja-build pkg-config libmicrohttpd-dev lib
 	libseccomp-dev zlib1g-dev"
 run_packages="curl ca-certificates"
 test_packages="clang libclang-rt-14-dev llvm libcriterion-dev clang-format python3 strace patch
-	xfsprogs e2fsprogs sqlite3 procps libimage-exiftool-perl nginx-light caddy openssl chromium"
+	xfsprogs e2fsprogs sqlite3 procps libimage-exiftool-perl nginx-light caddy openssl chromium
+	systemd mandoc"
 
 # Node and npm may have come from elsewhere than Debian, and then conflict with Debian's.
 command -v node >/dev/null || test_packages="$test_packages nodejs"

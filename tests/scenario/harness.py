@@ -46,17 +46,17 @@ class Answer:
 class Server:
     """A running calotyped; use as a context."""
 
-    def __init__(self, *flags, data=None, env=None, wrap=()):
+    def __init__(self, *flags, data=None, env=None, wrap=(), program=SERVER):
         self.own = data is None
         self.data = pathlib.Path(data or tempfile.mkdtemp(prefix="calotype-"))
-        self.flags, self.env, self.wrap = flags, env or {}, list(wrap)
+        self.flags, self.env, self.wrap = flags, env or {}, [*wrap, str(program)]
         self.process = self.url = self.log = None
         self.key = None
 
     def start(self, port=0, wait=20):
         self.log = open(self.data.parent / f"{self.data.name}.log", "ab")
         self.process = subprocess.Popen(
-            [*self.wrap, str(SERVER), "--listen", f"127.0.0.1:{port}", "--data", str(self.data),
+            [*self.wrap, "--listen", f"127.0.0.1:{port}", "--data", str(self.data),
              *self.flags],
             stdout=subprocess.PIPE, stderr=self.log, env=dict(os.environ, **self.env))
         line = self._first_line(wait * SLOW)
