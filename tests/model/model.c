@@ -269,10 +269,17 @@ void model_imaged(struct model *model, struct model_content *content, const char
 
 void model_finished(struct model *model, struct model_upload *upload, const char *image_id)
 {
+	struct model_content *content = upload->content;
+	int64_t file_at = content->file_at;
+	/* A crash had come right after the publishing. */
+	bool is_published = !upload->has_staging;
+
 	model_ended(model, upload, CT_UPLOAD_DONE);
-	upload->offset = upload->content->length;
+	upload->offset = content->length;
 	(void)snprintf(upload->image_id, sizeof(upload->image_id), "%s", image_id);
-	model_imaged(model, upload->content, image_id);
+	model_imaged(model, content, image_id);
+	if (is_published)
+		content->file_at = file_at;
 }
 
 void model_deleted(struct model *model, struct model_image *image)

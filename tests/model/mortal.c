@@ -89,13 +89,12 @@ static enum blow strike(struct mortal *mortal)
 	return blow;
 }
 
-/* The result of an operation that was done. */
+/* An operation was done; what comes next will not be. */
 static int survive(struct mortal *mortal, enum blow blow, int result)
 {
-	if (blow != BLOW_AFTER)
-		return result;
-	mortal_die(mortal);
-	return -EIO;
+	if (blow == BLOW_AFTER)
+		mortal_die(mortal);
+	return result;
 }
 
 static void close_none(void *backend)
@@ -130,8 +129,6 @@ static int stage_open(void *backend, const struct ct_blob_writer_options *option
 	if (blow == BLOW_BEFORE)
 		return -EIO;
 	int r = inner->ops->stage_open(inner->backend, options, resume, offset, &stage);
-	if (r == 0 && blow == BLOW_AFTER)
-		inner->ops->stage_close(inner->backend, stage, false);
 	r = survive(mortal, blow, r);
 	if (r == 0)
 		*ret_stage = stage;

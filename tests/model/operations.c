@@ -217,6 +217,13 @@ static bool do_checkpoint(struct model *model, struct world *world)
 	return true;
 }
 
+/* It crashes within one of the next operations on the store, at any step. */
+static void doom(struct model *model, struct world *world, unsigned within)
+{
+	world->commits_fail = model_chance(model, 50);
+	mortal_set_death(world->mortal, 1 + model_random(model, within), model_chance(model, 50));
+}
+
 static void finished(struct model *model, struct model_upload *upload)
 {
 	const struct ct_upload_row *row = ct_session_row(upload->session);
@@ -234,6 +241,8 @@ static bool do_finish(struct model *model, struct world *world)
 		return false;
 
 	model_trace(model, "finish", upload->id);
+	if (model_chance(model, 3))
+		doom(model, world, 2);
 	upload->doubt = MAY_BE_FINISHED;
 	int r = world_finish(world, upload->session);
 	MODEL_EXPECT(model, r == 0 || world_is_dead(world), "%d", r);
@@ -474,6 +483,8 @@ static bool do_finish_whole(struct model *model, struct world *world)
 		return false;
 
 	model_trace(model, "finish whole", NULL);
+	if (model_chance(model, 2))
+		doom(model, world, 1);
 	whole->doubt = MAY_BE_FINISHED;
 	int r = world_finish(world, whole->session);
 	int expected = whole->content->is_taken ? 0 : CT_ERROR_UNSUPPORTED_TYPE;
@@ -562,6 +573,8 @@ static bool do_tick(struct model *model, struct world *world)
 	if (model_image_count(model) + MODEL_UPLOADS / 2 > MODEL_IMAGES)
 		return false;
 	model_trace(model, "tick", NULL);
+	/* It awaits many steps by itself: none may come through after a failed one. */
+	world->commits_fail = false;
 	house_tick(model, world);
 	return true;
 }
@@ -620,15 +633,15 @@ static bool do_restart(struct model *model, struct world *world)
 static bool do_crash(struct model *model, struct world *world)
 {
 	model_trace(model, "crash", NULL);
+	world->commits_fail = false;
 	mortal_die(world->mortal);
 	return true;
 }
 
-/* It crashes within one of the next operations, at any step. */
 static bool do_doom(struct model *model, struct world *world)
 {
 	model_trace(model, "doom", NULL);
-	mortal_set_death(world->mortal, 1 + model_random(model, 8), model_chance(model, 50));
+	doom(model, world, 8);
 	return true;
 }
 

@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/thread_pool.h"
+#include "metadata/sqlite_priv.h"
 #include "calotype/blob_open.h"
 #include "calotype/error.h"
 #include "uploads/uploads_priv.h"
@@ -40,6 +41,14 @@ static int only_fail(struct ct_metadata_view *view, void *arg)
 	return -EIO;
 }
 
+/* The whole group is lost, and with it what was submitted since. */
+static int lose_group(struct ct_metadata_view *view, void *arg)
+{
+	(void)arg;
+	CT_ASSERT(ct_connection_execute(view, "ROLLBACK") == 0);
+	return -EIO;
+}
+
 /* Steps are awaited one by one, so nothing else is in the queue. */
 static void freeze(void *arg)
 {
@@ -53,6 +62,10 @@ static void freeze(void *arg)
 		r = ct_condition_wait_until(&world->changed, &world->lock, deadline_ms);
 	ct_lock_release(&world->lock);
 	CT_ASSERT(r == 0);
+	if (world->commits_fail) {
+		CT_ASSERT(ct_metadata_submit(world->metadata, lose_group, NULL, NULL) == 0);
+		return;
+	}
 	for (int i = 0; i < MAX_QUEUED; i++)
 		CT_ASSERT(ct_metadata_submit(world->metadata, only_fail, NULL, NULL) == 0);
 	CT_ASSERT(ct_metadata_submit(world->metadata, only_fail, NULL, NULL) < 0);
@@ -64,6 +77,15 @@ static void thaw(struct world *world)
 	world->is_thawed = true;
 	ct_condition_broadcast(&world->changed);
 	ct_lock_release(&world->lock);
+}
+
+/* Whoever waits for the commit that fails has had the time to come that far. */
+static void thaw_if_waited_for(struct world *world)
+{
+	if (!mortal_is_dead(world->mortal) || !world->commits_fail)
+		return;
+	(void)usleep(2000);
+	thaw(world);
 }
 
 bool world_is_dead(struct world *world)
@@ -184,8 +206,16 @@ int world_await(struct world *world, int started)
 	if (started < 0)
 		return started;
 	ct_lock_take(&world->lock);
-	while (!world->is_step_done && r == 0)
-		r = ct_condition_wait_until(&world->changed, &world->lock, deadline_ms);
+	while (!world->is_step_done && r == 0) {
+		int64_t look_ms = ct_clock_monotonic_ms() + 10;
+		(void)ct_condition_wait_until(&world->changed, &world->lock, look_ms);
+		if (world->is_step_done)
+			break;
+		r = look_ms > deadline_ms ? -ETIMEDOUT : 0;
+		ct_lock_release(&world->lock);
+		thaw_if_waited_for(world);
+		ct_lock_take(&world->lock);
+	}
 	CT_ASSERT(r == 0); /* a step did not end */
 	world->is_step_done = false;
 	r = world->step_result;
@@ -273,5 +303,7 @@ void world_end(struct world *world, struct ct_session *session)
 			(void)sched_yield();
 		else
 			(void)usleep(50);
+		if (i > 40)
+			thaw_if_waited_for(world);
 	}
 }

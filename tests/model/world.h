@@ -3,7 +3,7 @@
  * at each restart and crash, and each step of a session as a blocking call. One thread.
  *
  * At a death the database dies with the store: its writer is held in a transaction that will be
- * rolled back, and its queue is full.
+ * rolled back, and its queue is full; or (`commits_fail`) the next commit fails.
  *
  * The wall clock stands still but for world_set_time().
  */
@@ -26,6 +26,7 @@ struct world {
 	struct ct_images *images;
 	uint64_t capacity_bytes;
 	size_t open_sessions;
+	bool commits_fail; /* changed only while nothing runs */
 	int64_t shift_ms;
 
 	struct ct_lock lock;
