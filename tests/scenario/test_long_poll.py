@@ -1,11 +1,16 @@
 """Clients that wait for jobs: Prefer: wait on real sockets, one and many, and at the stop."""
 
 import os
+import pathlib
+import re
 import resource
 import selectors
+import shutil
 import signal
 import socket
 import sqlite3
+import subprocess
+import tempfile
 import threading
 import time
 import unittest
@@ -182,6 +187,46 @@ class Stop(unittest.TestCase):
             plain = server.get(path, Prefer="wait=1")
             self.assertEqual((plain.status, plain.json()["state"]), (200, "queued"))
             self.assertEqual(server.request("DELETE", path).status, 200)
+
+
+class Client(unittest.TestCase):
+    """calotype put waits by long poll for the last job."""
+
+    def setUp(self):
+        self.server = Server("--workers", "1").start()
+        self.addCleanup(lambda: self.server.__exit__())
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="calotype-wait-"))
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+        self.photo = self.folder / "photo.jpg"
+        self.photo.write_bytes(image("photo.jpg"))
+        for number in range(2):  # keep the only worker busy
+            self.server.request("PUT", "/images/x.jpg", body=image("photo.jpg") + b"%d" % number)
+
+    def start_client(self):
+        return subprocess.Popen(
+            [str(harness.CLIENT), "put", str(self.photo)], stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True,
+            env=dict(os.environ, CALOTYPE_URL=self.server.url, XDG_STATE_HOME=str(self.folder)))
+
+    def test_put(self):
+        client = self.start_client()
+        out = client.communicate(timeout=60 * SLOW)[0]
+        self.assertEqual(client.returncode, 0, out)
+        waits = [int(ms) for ms in re.findall(r"method=GET path=/jobs/\w+ .* ms=(\d+)",
+                                              self.server.log_text())]
+        self.assertGreater(max(waits), 100, "one of them waited")
+        self.assertLess(len(waits), 20)
+
+    def test_interrupt(self):
+        client = self.start_client()
+        end = time.monotonic() + 20 * SLOW
+        while "path=/jobs/" not in self.server.log_text() and time.monotonic() < end:
+            time.sleep(0.01)
+        began = time.monotonic()
+        client.send_signal(signal.SIGINT)
+        client.communicate(timeout=20 * SLOW)
+        self.assertIn(client.returncode, (130, 0))
+        self.assertLess(time.monotonic() - began, 3 * SLOW)
 
 
 def resident_bytes(server):

@@ -12,6 +12,7 @@
 #define FIRST_POLL_MS 100
 #define DEFAULT_POLL_MS 500
 #define MAX_POLL_MS 30000
+#define WAIT_S 20
 #define REDRAW_MS 250
 #define FIRST_CAPACITY 16
 #define STATE_CHARS 31
@@ -194,6 +195,9 @@ static enum ct_exit poll_one(struct ct_pending *pending, size_t index, bool *ret
 	struct ct_job_poll poll = { .job = NULL };
 	*ret_ended = false;
 	memcpy(poll.etag, job->etag, sizeof(poll.etag));
+	/* One call at a time: a wait for one job must not hide the end of another. */
+	if (pending->may_wait && pending->count == 1 && job->etag[0] != '\0')
+		poll.wait_s = WAIT_S;
 	if (ct_server_get_job(pending->cli->server, job->id, &poll) < 0) {
 		enum ct_exit code = ct_retry_wait(&pending->retry,
 		    ct_server_failure(pending->cli->server), &pending->cli->screen, job->name);
@@ -211,7 +215,7 @@ static enum ct_exit poll_one(struct ct_pending *pending, size_t index, bool *ret
 	}
 	if (json != NULL)
 		note_progress(job, json);
-	schedule(job, poll.retry_after_ms);
+	schedule(job, poll.waited ? FIRST_POLL_MS : poll.retry_after_ms);
 	return CT_EXIT_OK;
 }
 
@@ -277,6 +281,7 @@ static int64_t next_due_ms(const struct ct_pending *pending)
 
 enum ct_exit ct_pending_wait(struct ct_pending *pending)
 {
+	pending->may_wait = true;
 	while (pending->count > 0) {
 		enum ct_exit code = ct_pending_poll(pending, SIZE_MAX);
 		if (code != CT_EXIT_OK)

@@ -19,6 +19,7 @@ struct ct_pending {
 	size_t capacity;
 	struct ct_retry retry;
 	enum ct_exit worst; /* of the jobs that have ended */
+	bool may_wait;	    /* nothing else is to be done: calls may take long */
 };
 
 void ct_pending_init(struct ct_pending *pending, struct ct_cli *cli);

@@ -92,8 +92,10 @@ int ct_server_delete_upload(struct ct_server *server, const char *upload);
 
 struct ct_job_poll {
 	char etag[CT_SERVER_ETAG_MAX + 1]; /* of what is known; "" at first; renewed */
-	int64_t retry_after_ms;		   /* 0: not told */
-	struct ct_json *job;		   /* the caller's; NULL: as before */
+	unsigned wait_s; /* > 0: the server may wait so long for another version than `etag` */
+	int64_t retry_after_ms; /* 0: not told, or the server has waited */
+	bool waited;		/* it knows how to: ask again at once */
+	struct ct_json *job;	/* the caller's; NULL: as before */
 };
 
 int ct_server_get_job(struct ct_server *server, const char *job, struct ct_job_poll *poll);

@@ -35,17 +35,21 @@ int ct_server_get_job(struct ct_server *server, const char *job, struct ct_job_p
 {
 	char path[PATH_CHARS + 1];
 	char match[CT_SERVER_ETAG_MAX + 33];
-	const char *headers[] = { poll->etag[0] != '\0' ? match : NULL, NULL };
+	char prefer[32];
+	const char *headers[] = { poll->etag[0] != '\0' ? match : NULL,
+		poll->wait_s > 0 ? prefer : NULL, NULL };
 	struct ct_http_call call = { .method = "GET", .headers = headers };
 	ct_cleanup(ct_http_result_done) struct ct_http_result result = { 0 };
 
 	make_path("jobs", job, path);
+	(void)snprintf(prefer, sizeof(prefer), "Prefer: wait=%u", poll->wait_s); /* it fits */
 	make_etag_header("If-None-Match", poll->etag, match, sizeof(match));
 	poll->job = NULL;
 	int r = ct_server_call(server, &call, path, 304, &result);
 	if (r < 0)
 		return r;
-	poll->retry_after_ms = ct_server_retry_after_ms(&result);
+	poll->waited = ct_http_result_header(&result, "Preference-Applied").data != NULL;
+	poll->retry_after_ms = poll->waited ? 0 : ct_server_retry_after_ms(&result);
 	if (result.status == 304)
 		return 0;
 	copy_etag(&result, poll->etag);
