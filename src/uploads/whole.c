@@ -79,9 +79,6 @@ static struct ct_http_response *check_head(
 		return ct_http_problem(request, CT_ERROR_UNSUPPORTED_TYPE,
 		    "a form is taken by POST /images only; send the file itself as the body, for "
 		    "example with curl -T photo.jpg URL/images/");
-	if (!ct_http_content_length(request, &length) && !ct_http_has_body(request))
-		return ct_http_problem(request, CT_ERROR_LENGTH_REQUIRED,
-		    "there is no body; send the file's bytes with Content-Length or in chunks");
 	if (!ct_http_content_length(request, &length))
 		length = CT_BLOB_LENGTH_UNKNOWN;
 	else if (length == 0 || !ct_http_has_body(request))

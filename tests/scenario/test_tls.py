@@ -75,6 +75,9 @@ class Proxy:
         connection = http.client.HTTPSConnection(
             "localhost", self.port, timeout=30 * harness.SLOW, context=self.context,
             source_address=(source, 0))
+        # A bare system may lack the name.
+        connection._create_connection = lambda address, *more, **rest: socket.create_connection(
+            ("127.0.0.1", address[1]), *more, **rest)
         try:
             headers = harness.dashed(headers)
             if key:

@@ -107,8 +107,8 @@ class Whole(unittest.TestCase):
     def test_no_body_at_all(self):
         for line in (b"PUT /images/a.jpg", b"POST /images"):
             answer = raw(self.server.port, line + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-            self.assertTrue(answer.startswith(b"HTTP/1.1 411 "), answer[:200])
-            self.assertIn(b'"length_required"', answer)
+            self.assertTrue(answer.startswith(b"HTTP/1.1 400 "), answer[:200])
+            self.assertIn(b'"empty_body"', answer)
 
     def test_type_is_refused_after_64_kib(self):
         """A large file of the wrong type is refused before it has all come."""
