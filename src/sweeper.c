@@ -6,6 +6,7 @@
 #include "calotype/error.h"
 #include "metadata/blobs.h"
 #include "metadata/prints.h"
+#include "metadata/uploads.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -88,9 +89,31 @@ void ct_sweeper_init(struct ct_sweeper *sweeper, struct ct_metadata *metadata,
 				       });
 }
 
+/*
+ * Published before the grace period began, and a crash came before the row: the upload is still to
+ * be finished, and this is all that is left of it. Such uploads are finished within minutes; until
+ * then nothing is swept.
+ */
+static int is_upload_waiting(struct ct_sweeper *sweeper)
+{
+	ct_cleanup(ct_free_pointer) struct ct_upload_row *row = calloc(1, sizeof(*row));
+	struct ct_metadata_view *view = NULL;
+	if (row == NULL)
+		return -ENOMEM;
+	int r = ct_metadata_borrow(sweeper->metadata, &view);
+	if (r < 0)
+		return r;
+	r = ct_upload_list_finishing(view, ct_clock_wall_ms() - sweeper->grace_ms, row, 1);
+	ct_metadata_give_back(sweeper->metadata, view);
+	return r;
+}
+
 int ct_sweeper_run(struct ct_sweeper *sweeper, unsigned directories, struct ct_sweep_report *report)
 {
-	int r = sweep_rows(sweeper, report);
+	int r = is_upload_waiting(sweeper);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	r = sweep_rows(sweeper, report);
 	for (unsigned i = 0; i < directories && r >= 0; i++)
 		r = ct_sweep_step(&sweeper->files, report);
 	return r < 0 ? r : 0;

@@ -24,7 +24,8 @@ void ct_sweeper_init(struct ct_sweeper *sweeper, struct ct_metadata *metadata,
 
 /*
  * Rows, at most CT_SWEEPER_ROWS, then the next `directories` of CT_BLOB_SHARDS; adds to `*report`.
- * Ends at the first error. BLOCKING.
+ * Ends at the first error. Does nothing while an upload has been `finishing` for the grace period:
+ * its blob may be published, and has no row yet. BLOCKING.
  */
 #define CT_SWEEPER_ROWS 100
 int ct_sweeper_run(

@@ -326,10 +326,23 @@ bool model_will_be_forgotten(const struct model *model, const struct model_uploa
 	return !model_is_open(upload) && upload->updated_at < model->now_ms - MODEL_KEEP_MS;
 }
 
+/* Complete and published for so long, but a crash came before its image. */
+static bool is_waited_for(const struct model *model, int64_t before)
+{
+	for (int i = 0; i < MODEL_UPLOADS; i++)
+		if (model->uploads[i].id[0] != '\0' &&
+		    model->uploads[i].state == CT_UPLOAD_FINISHING &&
+		    model->uploads[i].updated_at <= before)
+			return true;
+	return false;
+}
+
 void model_swept(struct model *model)
 {
 	int64_t before = model->now_ms - MODEL_GRACE_MS;
 
+	if (is_waited_for(model, before))
+		return;
 	for (int i = 0; i < MODEL_CONTENTS; i++) {
 		struct model_content *content = &model->contents[i];
 		bool was_there = content->has_file;

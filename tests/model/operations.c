@@ -581,11 +581,14 @@ static bool do_tick(struct model *model, struct world *world)
 
 static bool do_sweep(struct model *model, struct world *world)
 {
-	if (!do_tick(model, world))
+	bool is_alone = model_chance(model, 30);
+
+	if (!is_alone && !do_tick(model, world))
 		return false;
 	if (world_is_dead(world))
 		return true;
-	model_trace(model, "sweep", NULL);
+	model_trace(model, is_alone ? "sweep alone" : "sweep", NULL);
+	world->commits_fail = false;
 	house_sweep(model, world);
 	return true;
 }
