@@ -371,7 +371,8 @@ Test(process, canceled_job_cuts_its_worker_off_and_can_be_retried)
 	cr_expect(pool.is_cut);
 	cr_expect_eq(state_of(1), CT_IMAGE_FAILED);
 	cr_expect_eq(count_events("image.failed", 1), 1);
-	pool.hangs = pool.is_cut = false;
+	pool.hangs = false;
+	pool.is_cut = false;
 	cr_assert_eq(ct_jobs_retry(jobs, id, &row), 0);
 	ct_job_row_done(&row);
 	row = wait_for_job(1, CT_JOB_SUCCEEDED);

@@ -1,9 +1,10 @@
 /*
  * A program without a test framework, for ThreadSanitizer: many workers, jobs that fail at first,
- * and someone who takes leases away while they run. Each job must succeed, and take effect once:
- * its effect is a row whose id can be written only once.
+ * someone who takes leases away while they run, and someone who cancels them and has them run
+ * again. Each job must succeed, and take effect once: its effect is a row whose id can be written
+ * only once.
  */
-#include "jobs/jobs.h"
+#include "jobs/jobs_priv.h"
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -21,6 +22,7 @@
 #define JOBS 200
 #define WORKERS 8
 #define ROBBERIES 40
+#define MEDDLINGS 400
 
 static struct ct_metadata *metadata;
 static struct ct_jobs *jobs;
@@ -59,6 +61,12 @@ static int take_effect(struct ct_metadata_view *view, struct ct_job_outcome *out
 	return ct_job_insert(view, &row);
 }
 
+static void cut(void *arg)
+{
+	_Atomic bool *is_cut = arg;
+	*is_cut = true;
+}
+
 static void run(struct ct_jobs *of, const struct ct_job_row *job,
     struct ct_job_outcome *ret_outcome, void *context)
 {
@@ -69,7 +77,11 @@ static void run(struct ct_jobs *of, const struct ct_job_row *job,
 	CT_ASSERT(number != NULL);
 	*number = (unsigned)strtoul(job->id, NULL, 16);
 	ct_jobs_set_progress(jobs, job, 0.5);
-	sleep_ms(count % 7);
+	_Atomic bool is_cut = false;
+	(void)ct_jobs_set_cut_off(jobs, job, cut, &is_cut); /* canceled or not, it runs on */
+	for (int i = 0; i < count % 7 && !is_cut; i++)
+		sleep_ms(1);
+	(void)ct_jobs_set_cut_off(jobs, job, NULL, NULL);
 	ret_outcome->error = job->attempts == 1 && count % 3 == 0 ? CT_ERROR_DATABASE : 0;
 	ret_outcome->commit = take_effect;
 	ret_outcome->release = free;
@@ -87,6 +99,29 @@ static void *rob(void *arg)
 		sleep_ms(5);
 		CT_ASSERT(ct_metadata_write(metadata, release_running, arg) >= 0);
 		ct_jobs_wake(jobs);
+	}
+	return NULL;
+}
+
+/* What was canceled is queued again, so in the end all succeed. */
+static void *meddle(void *arg)
+{
+	int *canceled = arg;
+	for (unsigned i = 0; i < MEDDLINGS; i++) {
+		char id[CT_ID_CHARS + 1];
+		struct ct_job_row row = { 0 };
+		struct ct_job_figures figures;
+		(void)snprintf(id, sizeof(id), "%032x", i * 37 % JOBS);
+		int r = ct_jobs_cancel(jobs, id, &row);
+		ct_job_row_done(&row);
+		CT_ASSERT(r == 0 || r == CT_ERROR_JOB_ENDED || r == CT_ERROR_NOT_FOUND);
+		CT_ASSERT(ct_jobs_figures(jobs, &figures) == 0 && figures.queued >= 0);
+		sleep_ms(1);
+		if (r < 0)
+			continue;
+		CT_ASSERT(ct_jobs_retry(jobs, id, &row) == 0);
+		ct_job_row_done(&row);
+		(*canceled)++;
 	}
 	return NULL;
 }
@@ -132,14 +167,19 @@ static void start(const char *directory)
 static void work(void)
 {
 	pthread_t robber;
+	pthread_t meddler;
+	int canceled = 0;
 	static char owner[] = "here";
 	CT_ASSERT(ct_thread_start("robber", rob, owner, &robber) == 0);
+	CT_ASSERT(ct_thread_start("meddler", meddle, &canceled, &meddler) == 0);
 	for (unsigned i = 0; i < JOBS; i++) {
 		struct ct_job_row row = make_row("test", i);
 		CT_ASSERT(ct_metadata_write(metadata, insert_row, &row) == 0);
 		ct_jobs_wake(jobs);
 	}
 	CT_ASSERT(pthread_join(robber, NULL) == 0);
+	CT_ASSERT(pthread_join(meddler, NULL) == 0);
+	(void)printf("%d canceled and retried\n", canceled);
 	for (int i = 0; i < 6000 && count_in_state(CT_JOB_SUCCEEDED, "test") < JOBS; i++)
 		sleep_ms(10);
 }
