@@ -51,7 +51,9 @@ PROGRESS = "document.querySelector('.upload progress')?.value ?? 0"
 def install():
     """npm ci into the build folder, so that the tree stays clean."""
     place = harness.ROOT / "build" / "page"
-    if not (place / "node_modules" / "playwright-core" / "package.json").exists():
+    lock = place / "package-lock.json"
+    if not (place / "node_modules" / "playwright-core" / "package.json").exists() or \
+            lock.read_bytes() != (FOLDER / lock.name).read_bytes():
         shutil.rmtree(place, ignore_errors=True)
         place.parent.mkdir(exist_ok=True)
         work = pathlib.Path(tempfile.mkdtemp(prefix="page-", dir=place.parent))
