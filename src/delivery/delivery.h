@@ -2,8 +2,8 @@
  * What goes out through the cache: blobs by digest, prints and originals by image.
  *
  *     GET, HEAD /blobs/{sha256}          immutable; read scope unless blobs_public
- *     GET, HEAD /i/{id}?w=320|640|1280   a print, public once its image is ready; the own width of
- *                                        a narrower image is a w too
+ *     GET, HEAD /i/{id}?w=320|640|1280   a print, public once its image is ready; a w from the
+ *                                        image's own width up gives its widest
  *     GET, HEAD /i/{id}/original         read scope unless originals_public
  *
  * A hit asks neither database nor disk, so whoever takes something away must say so here before

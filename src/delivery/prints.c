@@ -14,9 +14,10 @@
 #include <errno.h>
 #include <stdio.h>
 
-#define WIDTHS                                                                                  \
-	"w may be 320, 640 or 1280, or the image's own width below that; without it comes the " \
-	"widest print"
+#define WIDTHS                                                                                \
+	"w may be 320, 640 or 1280, or any number from the image's own width up; without it " \
+	"comes "                                                                              \
+	"the widest print"
 #define PRINT_CACHE_CONTROL "public, max-age=3600, stale-while-revalidate=86400"
 
 int ct_delivery_choose(
@@ -37,6 +38,12 @@ static bool is_made(int width)
 		if (width == ct_plan_widths[i])
 			return true;
 	return width == 0;
+}
+
+/* More than is ever made: right for an image that is not wider, and then its widest print. */
+static bool is_beyond(int width)
+{
+	return width > ct_plan_widths[ct_plan_width_count - 1];
 }
 
 static int find_print(struct ct_delivery *delivery, const struct ct_digest *source, int width,
@@ -118,13 +125,17 @@ static int fill_print(
 		    image.type);
 		return CT_ERROR_NOT_FOUND;
 	}
-	r = find_and_read(delivery, &image.digest, wanted->width, &print, ret_content);
+	if (is_beyond(wanted->width) && wanted->width < image.width)
+		r = CT_ERROR_INVALID_PARAMETER;
+	else
+		r = find_and_read(delivery, &image.digest, wanted->width, &print, ret_content);
 	if (is_lost(r))
 		r = recover(wanted, r, &print, ret_content, ret_detail);
 	if (r == CT_ERROR_INVALID_PARAMETER)
 		(void)snprintf(ret_detail, CT_CACHE_DETAIL_BYTES, "%s", WIDTHS);
 	if (r < 0)
 		return r;
+	ret_content->no_store = is_beyond(wanted->width); /* endless names for one print */
 	char hex[CT_DIGEST_HEX_CHARS + 1];
 	ct_digest_to_hex(&print.digest, hex);
 	(void)snprintf(ret_content->type, sizeof(ret_content->type), "%s", print.type);
@@ -137,13 +148,11 @@ static int fill_print(
 /* 0 for the widest; -1: no print is as wide. */
 static int parse_width(const char *text)
 {
-	uint64_t number = 0, widest = (uint64_t)ct_plan_widths[ct_plan_width_count - 1];
+	uint64_t number = 0;
 	if (!text)
 		return 0;
 	int r = ct_slice_to_u64(ct_slice_from_string(text), CT_PLAN_MAX_DIMENSION, &number);
-	if (r < 0 || number == 0)
-		return -1;
-	return number > widest ? 0 : (int)number;
+	return r < 0 || number == 0 ? -1 : (int)number;
 }
 
 static enum ct_http_next on_print(struct ct_http_request *request, void *context)

@@ -38,7 +38,7 @@ struct ct_json *ct_job_to_json(const struct ct_job_row *row)
 	return json;
 }
 
-char *ct_job_problem_text(int error, const char *detail)
+char *ct_job_problem_text(int error, const char *detail, const char *request_id)
 {
 	char type[96];
 	if (detail[0] == '\0' || !ct_slice_is_utf8(ct_slice_from_string(detail)))
@@ -51,6 +51,8 @@ char *ct_job_problem_text(int error, const char *detail)
 	ct_json_set_number(json, "status", ct_error_http_status(error));
 	ct_json_set_text(json, "detail", detail);
 	ct_json_set_text(json, "code", code);
+	if (request_id[0] != '\0')
+		ct_json_set_text(json, "request_id", request_id);
 	char *text = ct_json_to_text(json);
 	ct_json_free(json);
 	return text;

@@ -129,7 +129,7 @@ void ct_jobs_count_ended(enum ct_job_state state);
 int64_t ct_jobs_backoff_ms(const struct ct_jobs *jobs, int attempts);
 
 /* The problem (RFC 9457) of an error, as a malloc'd string; NULL when out of memory. */
-char *ct_job_problem_text(int error, const char *detail);
+char *ct_job_problem_text(int error, const char *detail, const char *request_id);
 
 /* ---- keeper.c ---- */
 void *ct_jobs_run_keeper(void *arg);

@@ -32,7 +32,8 @@ static int max_attempts_of(const struct ct_job_row *row)
 int ct_jobs_end_with_error(struct ct_metadata_view *view, const struct ct_job_row *row,
     enum ct_job_state state, int error, const char *detail)
 {
-	ct_cleanup(ct_free_pointer) char *problem = ct_job_problem_text(error, detail);
+	ct_cleanup(ct_free_pointer) char *problem =
+	    ct_job_problem_text(error, detail, row->request_id);
 	if (problem == NULL)
 		return -ENOMEM;
 	return ct_job_end(view, row->id, row->token, state, NULL, problem, ct_clock_wall_ms());
@@ -169,7 +170,7 @@ static int queue_again(struct ct_metadata_view *view, struct ending *ending)
 	const struct ct_jobs *jobs = ending->jobs;
 	int error = ct_error_canonical(ending->outcome->error);
 	ct_cleanup(ct_free_pointer) char *problem =
-	    ct_job_problem_text(ending->outcome->error, ending->outcome->detail);
+	    ct_job_problem_text(ending->outcome->error, ending->outcome->detail, row->request_id);
 	if (problem == NULL)
 		return -ENOMEM;
 	ending->state = CT_JOB_QUEUED;

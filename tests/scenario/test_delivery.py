@@ -48,8 +48,12 @@ class Delivery(unittest.TestCase):
         path = f'/i/{self.made["id"]}'
         self.assertEqual(self.server.get(f"{path}?w=640").body, self.server.get(f"{path}?w=640&x=1").body)
         self.assertEqual(self.server.get(path).body, self.server.get(f"{path}?w=1280").body)
-        answer = self.server.get(f"{path}?w=500")
-        self.assertEqual((answer.status, answer.json()["code"]), (400, "invalid_parameter"))
+        for width in (500, 1281, 2999):  # the image is 3000 wide
+            answer = self.server.get(f"{path}?w={width}")
+            self.assertEqual((answer.status, answer.json()["code"]), (400, "invalid_parameter"))
+        for width in (3000, 3001, 10_000_000):
+            beyond = self.server.get(f"{path}?w={width}")
+            self.assertEqual((beyond.status, beyond.body), (200, self.server.get(path).body))
         self.assertIn("640", answer.json()["detail"])
 
     def test_small_image_keeps_its_width(self):

@@ -42,6 +42,7 @@ class Jobs(unittest.TestCase):
         self.assertNotIn("response", job)
         self.assertEqual(job["error"]["code"], code, job)
         self.assertTrue(job["error"]["detail"])
+        self.assertEqual(job["error"]["request_id"], answer["X-Request-Id"])
         made = self.server.get(f'/images/{job["image"]}').json()
         self.assertEqual(made["state"], "failed")
         self.assertEqual(self.server.get(f'/i/{job["image"]}').status, 404)

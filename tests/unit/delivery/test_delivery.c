@@ -459,7 +459,8 @@ Test(delivery, own_width_of_a_narrow_image)
 	expect("/i/{id}", id(1), "640", 200, "fwd=miss; stored", "print500");
 	expect("/i/{id}", id(1), "499", 400, NULL, "invalid_parameter: w may be 320, 640 or 1280");
 	expect("/i/{id}", id(1), "501", 200, "fwd=miss; stored", "print500");
-	expect("/i/{id}", id(1), "5000", 200, "fwd=miss; stored", "print500");
+	for (int i = 0; i < 2; i++) /* not kept: there are endless numbers */
+		expect("/i/{id}", id(1), "5000", 200, "fwd=miss", "print500");
 	cr_expect_eq(process.calls, 0);
 }
 
