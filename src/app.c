@@ -349,6 +349,7 @@ static int start_housekeeper(struct app *app)
 		.metadata = app->metadata,
 		.store = app->store,
 		.uploads = app->uploads,
+		.images = app->images,
 		.upload_expiry_ms = (int64_t)config->upload_expiry.number * 1000,
 		.grace_ms = (int64_t)config->sweep_grace.number * 1000,
 		.scrub_rate = config->scrub_rate.number,

@@ -8,7 +8,9 @@
 #include "base/thread_pool.h"
 #include "calotype/blob_upkeep.h"
 #include "calotype/error.h"
+#include "images/images.h"
 #include "metadata/events.h"
+#include "metadata/images.h"
 #include "metadata/jobs.h"
 #include "metrics/metrics.h"
 #include "storage/scrub.h"
@@ -22,7 +24,10 @@
 #define PERIOD_MS 60000
 #define FLUSH_MS 5000
 #define PURGE_ROUNDS 100
-#define PURGE_LIMIT 100	      /* rows a transaction */
+#define PURGE_LIMIT 100 /* rows a transaction */
+#define FAILED_LIMIT 16 /* failed images a round */
+/* Its job is forgotten by then, so that nobody can ask for another attempt. */
+#define FAILED_KEEP_MS (CT_JOB_KEEP_MS + 3600 * 1000LL)
 #define SWEEP_DELAY_MS 120000 /* first what a crash left unfinished is finished, then swept */
 
 struct ct_housekeeper {
@@ -73,6 +78,35 @@ static void purge(struct ct_metadata *metadata, ct_transaction_fn run, const cha
 /* ---- the sweep ---- */
 
 /* So many directories that all of them are seen about once in a grace period. */
+static int list_failed(struct ct_metadata *metadata, struct ct_image_row rows[FAILED_LIMIT])
+{
+	static const char least_id[] = "00000000000000000000000000000000";
+	struct ct_metadata_view *view = NULL;
+	int r = ct_metadata_borrow(metadata, &view);
+	if (r < 0)
+		return r;
+	r = ct_image_list(view, CT_IMAGE_FAILED, ct_clock_wall_ms() - FAILED_KEEP_MS, least_id,
+	    rows, FAILED_LIMIT);
+	ct_metadata_give_back(metadata, view);
+	return r;
+}
+
+/* What could not be decoded is kept as long as its job, then deleted like any other image. */
+static int delete_failed(struct ct_housekeeper *housekeeper)
+{
+	ct_cleanup(ct_free_pointer) struct ct_image_row *rows = calloc(FAILED_LIMIT, sizeof(*rows));
+	if (rows == NULL)
+		return -ENOMEM;
+	int count = list_failed(housekeeper->options.metadata, rows);
+	for (int i = 0; i < count; i++) {
+		int r = ct_images_delete(housekeeper->options.images, rows[i].id);
+		if (r < 0 && r != CT_ERROR_NOT_FOUND)
+			return r;
+		ct_log(CT_LOG_INFO, "image.failed_removed", CT_LOG_TEXT("id", rows[i].id));
+	}
+	return count;
+}
+
 static unsigned directories_a_round(const struct ct_housekeeper *housekeeper)
 {
 	int64_t count = CT_BLOB_SHARDS * housekeeper->period_ms / housekeeper->options.grace_ms + 1;
@@ -140,6 +174,7 @@ static void keep_house(struct ct_housekeeper *housekeeper, int64_t now_ms)
 	report("uploads", ct_uploads_tick(housekeeper->options.uploads));
 	purge(metadata, purge_jobs, "jobs");
 	purge(metadata, purge_events, "events");
+	report("failed images", delete_failed(housekeeper));
 	if (now_ms >= housekeeper->sweep_from_ms)
 		sweep(housekeeper);
 	housekeeper->next_round_ms = ct_clock_monotonic_ms() + housekeeper->period_ms;

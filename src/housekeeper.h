@@ -1,7 +1,7 @@
 /*
  * The housekeeper: one thread that does what nobody waits for, in small steps: expiry of uploads,
- * retention of jobs and events, the sweep of what nothing refers to, the scrub, and the flush of
- * a store that does not wait for the disk. It logs what it did and what it could not.
+ * retention of jobs, events and failed images, the sweep of what nothing refers to, the scrub, and
+ * the flush of a store that does not wait for the disk. It logs what it did and what it could not.
  */
 #ifndef CT_HOUSEKEEPER_H
 #define CT_HOUSEKEEPER_H
@@ -10,6 +10,7 @@
 
 struct ct_blob_store;
 struct ct_housekeeper;
+struct ct_images;
 struct ct_metadata;
 struct ct_uploads;
 
@@ -18,6 +19,7 @@ struct ct_housekeeper_options {
 	struct ct_metadata *metadata;
 	struct ct_blob_store *store;
 	struct ct_uploads *uploads;
+	struct ct_images *images;
 	int64_t upload_expiry_ms; /* a short one is kept closely */
 	int64_t grace_ms;	  /* of what nothing refers to */
 	uint64_t scrub_rate;	  /* bytes a second; 0: no scrub */

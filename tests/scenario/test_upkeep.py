@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import sqlite3
 import time
 import unittest
 
@@ -77,6 +78,26 @@ class Durability(unittest.TestCase):
 
 
 class Upkeep(unittest.TestCase):
+    def test_failed_images_go_with_their_jobs(self):
+        with Server("--sweep-grace", "1", "--upload-expiry", "1") as server:
+            paths = []
+            for name in ("truncated.jpg", "bomb.png"):
+                answer = server.request("PUT", f"/images/{name}", body=image(name))
+                self.assertEqual(server.wait_job(answer["Location"])["state"], "failed")
+                made = server.get("/images?state=failed").json()["items"][0]
+                paths.append((f'/images/{made["id"]}', path_of(server, made["sha256"])))
+            server.stop()
+            database = sqlite3.connect(server.data / "calotype.db")
+            with database:
+                database.execute("UPDATE image SET created_at = created_at - 8 * 86400000 "
+                                 "WHERE id = ?", (paths[0][0].split("/")[2],))
+            database.close()
+            server.start()
+            wait_for(lambda: server.get(paths[0][0]).status == 404)
+            wait_for(lambda: not paths[0][1].exists())
+            self.assertEqual(server.get(paths[1][0]).status, 200, "a young one stays")
+            self.assertTrue(paths[1][1].exists())
+
     def test_sweep(self):
         data = image("small.jpg")
         with Server("--sweep-grace", "1") as server:
