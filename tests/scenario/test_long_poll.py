@@ -194,8 +194,8 @@ class Client(unittest.TestCase):
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
         self.photo = self.folder / "photo.jpg"
         self.photo.write_bytes(image("photo.jpg"))
-        # Keeps the only worker busy.
-        self.server.request("PUT", "/images/x.jpg", body=image("photo.jpg") + b"0")
+        for number in range(4):  # they keep the only worker busy
+            self.server.request("PUT", "/images/x.jpg", body=image("photo.jpg") + bytes([number]))
 
     def start_client(self):
         return subprocess.Popen(
