@@ -80,10 +80,21 @@ static void add_key(const char *key, unsigned scopes)
 
 static bool plain_keys_anywhere;
 
+static void remove_database(void)
+{
+	char other[80];
+	unlink(path);
+	(void)snprintf(other, sizeof(other), "%s-wal", path);
+	unlink(other);
+	(void)snprintf(other, sizeof(other), "%s-shm", path);
+	unlink(other);
+}
+
 static void start(const char *listen, bool insecure)
 {
 	struct ct_metadata_options options = { .path = path };
 	(void)snprintf(path, sizeof(path), "/tmp/http-auth-%d.db", (int)getpid());
+	remove_database(); /* of a test of this number that was killed: its keys would count */
 	cr_assert_eq(ct_metadata_open(&options, &metadata), 0);
 	struct ct_http_options http = {
 		.listen = listen,
@@ -98,12 +109,7 @@ static void stop(void)
 {
 	rig_stop(&rig);
 	ct_metadata_close(metadata);
-	char other[80];
-	unlink(path);
-	(void)snprintf(other, sizeof(other), "%s-wal", path);
-	unlink(other);
-	(void)snprintf(other, sizeof(other), "%s-shm", path);
-	unlink(other);
+	remove_database();
 }
 
 static int try(const char *line, const char *headers)
