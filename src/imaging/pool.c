@@ -13,6 +13,7 @@
 #include "base/lock.h"
 #include "base/thread_pool.h"
 #include "calotype/error.h"
+#include "metrics/metrics.h"
 #include "imaging/sandbox.h"
 
 #include <errno.h>
@@ -116,6 +117,8 @@ static void start_one(struct ct_imaging_pool *pool, struct slot *slot)
 	struct ct_child child = { .pid = -1, .socket = -1 };
 
 	int r = ct_child_start(pool->worker_path, &limits, true, &child, message);
+	if (r == 0)
+		ct_metrics_add(CT_METRIC_WORKERS_STARTED, 1);
 	ct_lock_take(&pool->lock);
 	CT_ASSERT(slot->state == SLOT_STARTING);
 	slot->state = r < 0 ? SLOT_FAILED : SLOT_BUSY;
@@ -477,6 +480,8 @@ static int explain_failure(
 	if (killed < 0)
 		return killed == CT_ERROR_CANCELED ? canceled(ret_message)
 						   : shutting_down(ret_message);
+	if (error == -EPIPE || error == -ETIMEDOUT)
+		ct_metrics_add(CT_METRIC_WORKERS_LOST, 1);
 	switch (error) {
 	case CT_ERROR_WORKER_UNAVAILABLE:
 		if (ret_message[0] == '\0')

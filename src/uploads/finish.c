@@ -19,6 +19,7 @@
 #include "calotype/error.h"
 #include "imaging/process.h"
 #include "jobs/jobs.h"
+#include "metrics/metrics.h"
 #include "metadata/blobs.h"
 #include "metadata/events.h"
 #include "metadata/images.h"
@@ -117,6 +118,10 @@ static void committed(void *arg, int result)
 		row->state = CT_UPLOAD_FINISHING;
 		row->image_id[0] = row->job_id[0] = '\0';
 	} else {
+		ct_metrics_add(CT_METRIC_UPLOADS_DONE, 1);
+		ct_metrics_add(CT_METRIC_UPLOADS_DUPLICATE, session->committed.was_present);
+		ct_metrics_observe_us(CT_METRIC_UPLOAD_COMMIT_TIME,
+		    ct_clock_monotonic_us() - session->finish_began_us);
 		if (session->uploads->options.jobs != NULL)
 			ct_jobs_wake(session->uploads->options.jobs);
 		ct_log(CT_LOG_INFO, "upload.finished", CT_LOG_TEXT("request", session->request_id),
@@ -202,6 +207,7 @@ void ct_session_run_finish(void *arg)
 	struct ct_session *session = arg;
 	const struct ct_upload_row *row = &session->row;
 
+	session->finish_began_us = ct_clock_monotonic_us();
 	/* Of unknown length, or complete since before a crash: nobody may have looked yet. */
 	int r = row->state == CT_UPLOAD_FINISHING ? 0 : ct_session_sniff_written(session);
 	if (r == CT_ERROR_UNSUPPORTED_TYPE && session->is_named) {

@@ -13,6 +13,7 @@
 #include "base/thread_pool.h"
 #include "calotype/blob_upkeep.h"
 #include "calotype/error.h"
+#include "metrics/metrics.h"
 #include "metadata/uploads.h"
 
 #include <errno.h>
@@ -147,6 +148,7 @@ static void saved_at_end(void *arg, int result)
 {
 	struct ct_session *session = arg;
 
+	ct_metrics_add(CT_METRIC_UPLOADS_BROKEN, 1);
 	ct_log(result < 0 ? CT_LOG_WARNING : CT_LOG_INFO, "upload.broken",
 	    CT_LOG_TEXT("request", session->request_id), CT_LOG_TEXT("id", session->row.id),
 	    CT_LOG_NUMBER("offset", session->row.at.offset),
@@ -430,6 +432,16 @@ static void run_remove(void *arg)
 	ct_session_complete(session, session->result);
 }
 
+static void count_end(enum ct_upload_state state)
+{
+	if (state == CT_UPLOAD_REFUSED)
+		ct_metrics_add(CT_METRIC_UPLOADS_REFUSED, 1);
+	else if (state == CT_UPLOAD_CANCELED)
+		ct_metrics_add(CT_METRIC_UPLOADS_CANCELED, 1);
+	else
+		ct_metrics_add(CT_METRIC_UPLOADS_EXPIRED, 1);
+}
+
 static void ended(void *arg, int result)
 {
 	struct ct_session *session = arg;
@@ -438,6 +450,7 @@ static void ended(void *arg, int result)
 		ct_session_complete(session, result);
 		return;
 	}
+	count_end(session->row.state);
 	ct_log(CT_LOG_INFO, "upload.ended", CT_LOG_TEXT("request", session->request_id),
 	    CT_LOG_TEXT("id", session->row.id),
 	    CT_LOG_TEXT("state", ct_upload_state_name(session->row.state)),

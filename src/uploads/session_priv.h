@@ -35,7 +35,8 @@ struct ct_session {
 	ct_session_done_fn done;
 	void *arg;
 	int result;
-	char *event; /* JSON of image.created */
+	char *event;		 /* JSON of image.created */
+	int64_t finish_began_us; /* monotonic */
 	struct ct_blob_committed committed;
 };
 

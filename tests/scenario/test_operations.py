@@ -116,6 +116,9 @@ class Operations(unittest.TestCase):
             self.assertEqual(server.get(made["url"]).status, 200)
             self.assertEqual(server.get(made["url"]).status, 200)
             self.assertEqual(server.get("/nothing").status, 404)
+            tus = {"Tus-Resumable": "1.0.0"}
+            path = server.request("POST", "/uploads", headers={**tus, "Upload-Length": "9"})["Location"]
+            self.assertEqual(server.request("DELETE", path, headers=tus).status, 204)
             time.sleep(0.1)  # an access is counted when its connection has gone on
             after = figures(server)
 
@@ -126,9 +129,14 @@ class Operations(unittest.TestCase):
             self.assertGreaterEqual(grown("calotype_http_responses_total", code="2xx"), 6)
             self.assertEqual(grown("calotype_http_received_bytes_total"), 2 * len(data))
             self.assertEqual(
-                grown("calotype_http_request_duration_seconds_count", method="POST|PUT|PATCH"), 2)
+                grown("calotype_http_request_duration_seconds_count", method="POST|PUT|PATCH"), 3)
             self.assertEqual(grown("calotype_cache_requests_total", result="miss"), 1)
             self.assertEqual(grown("calotype_cache_requests_total", result="hit"), 1)
+            self.assertEqual(grown("calotype_uploads_total", outcome="done"), 2)
+            self.assertEqual(grown("calotype_uploads_total", outcome="canceled"), 1)
+            self.assertEqual(grown("calotype_uploads_duplicate_total"), 1)
+            self.assertEqual(grown("calotype_upload_commit_duration_seconds_count"), 2)
+            self.assertGreaterEqual(grown("calotype_workers_started_total"), 1)
             self.assertGreater(grown("calotype_database_commits_total"), 0)
             self.assertEqual(after[("calotype_database_failed_commits_total", ())], 0)
             self.assertEqual(after[("calotype_store_healthy", ())], 1)
