@@ -150,6 +150,11 @@ static int build_pools(struct app *app)
 			   &app->fill_pool);
 }
 
+static const char *public_url(const struct app *app)
+{
+	return app->config->public_url.text[0] ? app->config->public_url.text : NULL;
+}
+
 static int build_http(struct app *app)
 {
 	const struct ct_config *config = app->config;
@@ -157,6 +162,7 @@ static int build_http(struct app *app)
 	    &(struct ct_http_options){
 		.listen = config->listen.text,
 		.metadata = app->metadata,
+		.public_url = public_url(app),
 		.insecure = config->insecure.number,
 		.plain_keys_anywhere = strcmp(config->plain_keys.text, "any") == 0,
 		.trusted_proxies = config->trusted_proxies.text,
@@ -167,11 +173,6 @@ static int build_http(struct app *app)
 	    },
 	    &app->server);
 	return ct_start_explain_listen(config, r);
-}
-
-static const char *public_url(const struct app *app)
-{
-	return app->config->public_url.text[0] ? app->config->public_url.text : NULL;
 }
 
 static void on_image_deleted(

@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "base/key_text.h"
 #include "http/cors_priv.h"
+#include "http/host_priv.h"
 #include "http/response.h"
 #include "http/server_priv.h"
 #include "metadata/api_keys.h"
@@ -69,6 +70,21 @@ static struct ct_http_response *refuse_401(
 	return response;
 }
 
+/* Through a unix socket comes no browser. */
+static struct ct_http_response *check_host(const struct ct_http_request *request)
+{
+	const struct ct_http_connection *connection = request->connection;
+	struct ct_slice host = ct_http_host_of(request);
+	if (connection->peer.is_unix || host.length == 0 || /* HTTP/1.0, or a URI without one */
+	    ct_http_host_is_ours(host, connection->server->options.public_url))
+		return NULL;
+	return ct_http_problem(request, CT_ERROR_MISDIRECTED,
+	    "this server has no API key, so it answers only to localhost, loopback addresses and "
+	    "the host of --public-url: any page could have its own name lead here. Ask for "
+	    "localhost, name the host with --public-url, make a key with `calotyped key add`, or "
+	    "start it with --insecure");
+}
+
 static struct ct_http_response *check_open_server(struct ct_http_request *request)
 {
 	const struct ct_http_connection *connection = request->connection;
@@ -84,6 +100,9 @@ static struct ct_http_response *check_open_server(struct ct_http_request *reques
 		return refuse_401(request, false,
 		    "this server has no API key yet and answers only the machine it runs on: make "
 		    "one with `calotyped key add`, or start it with --insecure");
+	struct ct_http_response *misdirected = check_host(request);
+	if (misdirected != NULL)
+		return misdirected;
 	bool is_harmless = request->is_known_method &&
 			   (request->method == CT_HTTP_GET || request->method == CT_HTTP_HEAD ||
 			       request->method == CT_HTTP_OPTIONS);

@@ -225,6 +225,15 @@ static size_t authority_length(const char *target)
 	return scheme + strcspn(target + scheme, "/?");
 }
 
+struct ct_slice ct_http_router_authority(const struct ct_http_request *request)
+{
+	size_t length = authority_length(request->text);
+	if (length == 0)
+		return CT_SLICE_ABSENT;
+	const char *authority = strstr(request->text, "//") + 2;
+	return (struct ct_slice){ authority, (size_t)(request->text + length - authority) };
+}
+
 const struct ct_http_folder *ct_http_router_folder_of_target(
     const struct ct_http_router *router, const char *target)
 {

@@ -47,6 +47,8 @@ void ct_http_router_allow(const struct ct_http_request *request, struct ct_http_
 void ct_http_router_done(struct ct_http_router *router);
 /* Cuts and decodes request->target: path, segments, query. A code, and why. */
 int ct_http_router_parse(struct ct_http_request *request, const char **ret_why);
+/* The "host:port" of a target in absolute form, once it was parsed; absent for any other. */
+struct ct_slice ct_http_router_authority(const struct ct_http_request *request);
 /* Sets request->row; NULL: answered by the returned response (404, 405, OPTIONS). */
 struct ct_http_response *ct_http_router_match(struct ct_http_request *request);
 

@@ -15,6 +15,7 @@ struct ct_http_options {
 	const char *listen;	      /* "127.0.0.1:8080", "[::1]:0", "unix:/path", "systemd" */
 	struct ct_metadata *metadata; /* for API keys; NULL: no auth (tests) */
 	bool insecure;		      /* --insecure: open without keys on any address */
+	const char *public_url;	      /* a server without keys answers to its host, too; borrowed */
 	bool plain_keys_anywhere;     /* take keys over plain HTTP from any address */
 	const char *trusted_proxies;  /* as in base/networks.h: who may name the client [nobody] */
 	const char *cors_origins;     /* "*", or origins with commas between [none]; borrowed */

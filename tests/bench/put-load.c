@@ -105,7 +105,7 @@ static void *run(void *arg)
 		for (size_t i = 16; i + 16 <= options.size; i += STRIDE)
 			(void)snprintf(data + i, 16, "%lx.%lx", options.run & 0xffffff, number);
 		int length = snprintf(head, sizeof(head),
-		    "PUT %s%lx-%ld.bin HTTP/1.1\r\nHost: bench\r\nContent-Type: "
+		    "PUT %s%lx-%ld.bin HTTP/1.1\r\nHost: localhost\r\nContent-Type: "
 		    "application/octet-stream\r\n"
 		    "Content-Length: %zu\r\n\r\n",
 		    options.prefix, options.run, number, options.size);

@@ -229,6 +229,61 @@ class Proxies(unittest.TestCase):
             self.assertNotIn("192.0.2.7", server.log_text())
 
 
+class Names(unittest.TestCase):
+    """A page whose own name leads here (DNS rebinding) is told by the name that its browser sends."""
+
+    def ask(self, server, host, path="/images", **headers):
+        return server.request("GET", path, headers=dict(headers, Host=host))
+
+    def test_an_open_server_answers_to_this_machine_and_its_public_url(self):
+        with Server("--public-url", "http://photos.example.org/p") as server:
+            for host in ("localhost", f"127.0.0.1:{server.port}", "127.9.9.9", "[::1]:80",
+                         "x.localhost:3000", "photos.example.org", "photos.example.org:8080"):
+                self.assertEqual(self.ask(server, host).status, 200, host)
+            for host in ("evil.example", f"evil.example:{server.port}", "0.0.0.0", "localhost.evil",
+                         "photos.example.org.evil"):
+                for path in ("/", "/images", "/livez", "/metrics", "/nothing"):
+                    answer = self.ask(server, host, path, Origin=f"http://{host}")
+                    self.assertEqual((answer.status, answer.json()["code"]), (421, "misdirected"), host)
+            upload = server.request("PUT", "/images/x.jpg", body=image("small.jpg"),
+                                    headers={"Host": "evil.example", "Origin": "http://evil.example"})
+            self.assertEqual(upload.status, 421)
+            self.assertEqual(server.get("/images").json()["items"], [])
+            make_key(server, "read")
+            wait_until_closed(server)
+            self.assertEqual(self.ask(server, "evil.example").status, 401)
+            self.assertEqual(self.ask(server, "evil.example", "/livez").status, 200)
+
+    def test_insecure_lifts_it(self):
+        with Server("--insecure") as server:
+            self.assertEqual(self.ask(server, "photos.example.org").status, 200)
+
+    def test_a_forged_forwarded_host_changes_nothing(self):
+        """Addresses are relative, or under --public-url, whatever a proxy or a client says."""
+        marks = ({}, {"X-Forwarded-Host": "evil.example", "X-Forwarded-For": "192.0.2.7",
+                      "X-Forwarded-Proto": "https", "X-Forwarded-Port": "99"},
+                 {"Forwarded": "for=192.0.2.7;host=evil.example;proto=https"}, {"Host": "evil.example"})
+        for url in ("", "https://photos.example.org"):
+            with Server("--trusted-proxies", "127.0.0.1", "--accept", "*/*", "--public-url", url) as server:
+                server.key = make_key(server, "read,write")
+                wait_until_closed(server)
+                for mark in marks:
+                    put = server.request("PUT", "/images/x.txt", body=b"hello", headers=mark)
+                    self.assertEqual(put.status, 202, put)
+                    job = put["Location"]
+                    self.assertTrue(job.startswith(f"{url}/jobs/"), job)
+                    server.wait_job(job.removeprefix(url))
+                    tus = server.request("POST", "/uploads", headers=dict(TUS, **mark, **{"Upload-Length": "5"}))
+                    self.assertTrue(tus["Location"].startswith(f"{url}/uploads/"), tus)
+                    answers = [put, tus] + [server.request("GET", path, headers=mark) for path in
+                                            ("/images?limit=1", "/jobs?limit=1", job.removeprefix(url), "/")]
+                    made = answers[4].json()["response"]["image"]
+                    self.assertTrue(made["original"].startswith(f"{url}/i/"), made)
+                    for answer in answers:
+                        said = repr(answer.headers) + answer.body.decode()
+                        self.assertNotIn("evil.example", said)
+
+
 class Browsers(unittest.TestCase):
     PAGE = "https://www.example.org"
 

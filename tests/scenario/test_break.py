@@ -269,7 +269,7 @@ class Break(unittest.TestCase):
         with Server() as server:
             server.upload(data)
             before = open_sockets(server)
-            put = b"PUT /images/x.jpg HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(data)
+            put = b"PUT /images/x.jpg HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(data)
             for cut in (10, len(put), len(put) + 1000, len(put) + len(data)):
                 for reset in (b"\0" * 8, b"\1" + b"\0" * 7):
                     for _ in range(5):

@@ -21,8 +21,8 @@ from harness import LONG, SLOW, Server
 
 IDLE, DRIPPERS, ROUNDS, UPLOAD = (10_000, 200, 40, 32 << 20) if LONG else (1_000, 40, 7, 8 << 20)
 ALLOWED = 1.10
-HEAD = b"GET /livez HTTP/1.1\r\nHost: h\r\nX: "
-BODY = b"PUT /images/drip HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\nGIF89a"
+HEAD = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX: "
+BODY = b"PUT /images/drip HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\nGIF89a"
 DRIP_S = 0.25  # a byte of a head; of a body as many as keep it alive
 
 
@@ -35,7 +35,7 @@ class Crowd(threading.Thread):
         self.broken = self.sent = 0
         for _ in range(IDLE):
             client = socket.create_connection(("127.0.0.1", port), 20)
-            client.sendall(b"GET /livez HTTP/1.1\r\nHost: h\r\n\r\n")
+            client.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
             self.idle.append(client)
         for client in self.idle:
             answer = client.recv(4096)

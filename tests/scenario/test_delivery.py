@@ -355,7 +355,7 @@ class Large(unittest.TestCase):
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         client.settimeout(20 * harness.SLOW)
         client.connect(("127.0.0.1", self.server.port))
-        client.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        client.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         response = http.client.HTTPResponse(client)
         response.begin()
         self.assertEqual(response.status, 200)
@@ -458,7 +458,7 @@ class Large(unittest.TestCase):
 
         def break_off():
             with socket.create_connection(("127.0.0.1", self.server.port)) as client:
-                client.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+                client.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
                 client.recv(100_000)
 
         threads = [threading.Thread(target=lambda: bodies.append(self.server.get(path).body))

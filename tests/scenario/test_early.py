@@ -65,7 +65,7 @@ class Early(unittest.TestCase):
 
     @staticmethod
     def head(length, key, *fields):
-        lines = ["POST /images HTTP/1.1", "Host: h", f"Content-Length: {length}", *fields]
+        lines = ["POST /images HTTP/1.1", "Host: localhost", f"Content-Length: {length}", *fields]
         if key:
             lines.append(f"Authorization: Bearer {key}")
         return "\r\n".join([*lines, "", ""]).encode()
@@ -148,7 +148,7 @@ class Early(unittest.TestCase):
 
 class Deadlines(unittest.TestCase):
     def test_a_head_has_10_s_and_a_body_30_s_and_then_1_kib_a_second(self):
-        head = b"PUT /images/x HTTP/1.1\r\nHost: h\r\n"
+        head = b"PUT /images/x HTTP/1.1\r\nHost: localhost\r\n"
         body = head + b"Content-Length: 1000000\r\n\r\nGIF89a"
         # What is said first, then each second; and after how many seconds the 408 comes.
         cases = [(head + b"X: ", b"a", 10), (body, b"", 30), (body, b"a" * 100, 33), (body, b"a" * 2000, None)]

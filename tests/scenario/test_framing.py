@@ -17,7 +17,7 @@ import unittest
 import harness
 from harness import SLOW, Server
 
-HOST = b"Host: h\r\n"
+HOST = b"Host: localhost\r\n"
 PUT = b"PUT /images/first HTTP/1.1\r\n"
 GET = b"GET /livez HTTP/1.1\r\n"
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
@@ -115,7 +115,7 @@ CASES = {
     "a folded coding": put(b"Transfer-Encoding:\r\n chunked\r\n", b"0\r\n\r\n"),
     "a folded length": put(b"Content-Length: 3\r\n 0\r\n", b"abc"),
     "a length hidden in a fold": put(b"X: a\r\n Content-Length: 3\r\n", b"abc"),
-    "a fold as the first line": GET + b" Host: h\r\n\r\n",
+    "a fold as the first line": GET + b" Host: localhost\r\n\r\n",
     "a line of blanks": get(b"   \r\n"),
     # NUL bytes
     "NUL in the target": get(line=b"GET /livez\x00x HTTP/1.1\r\n"),
@@ -129,17 +129,17 @@ CASES = {
     "LF behind a field": get(b"X: a\nY: b\r\n"),
     "LF before a length": put(b"X: a\nContent-Length: 3\r\n", b"abc"),
     "LF instead of the empty line": GET + HOST + b"\n",
-    "LF everywhere": b"GET /livez HTTP/1.1\nHost: h\n\n",
+    "LF everywhere": b"GET /livez HTTP/1.1\nHost: localhost\n\n",
     "CR in a value": get(b"X: a\rb\r\n"),
     "CR that hides a length": put(b"X: a\rContent-Length: 3\r\n", b"abc"),
     "CR CR LF": get(b"X: a\r\r\n"),
     "CR in the target": get(line=b"GET /livez\r HTTP/1.1\r\n"),
     "CR CR behind the head": GET + HOST + b"\r\r\n",
     # lines whose lengths balance each other
-    "balanced: LF and two blanks": get(b"X: b\r\nY:  c\r\n", host=b"Host: h\n"),
-    "balanced: LF and no blank": put(b"X: a\r\nY: b\nContent-Length: 3\r\n", b"abc", host=b"Host:h\r\n"),
-    "balanced: LF and a blank in the line": get(host=b"Host: h\nX: a\r\n", line=b"GET /livez  HTTP/1.1\r\n"),
-    "balanced: NUL and two blanks": put(b"X: a\x00\r\nContent-Length:  3\r\n", b"abc", host=b"Host:h\r\n"),
+    "balanced: LF and two blanks": get(b"X: b\r\nY:  c\r\n", host=b"Host: localhost\n"),
+    "balanced: LF and no blank": put(b"X: a\r\nY: b\nContent-Length: 3\r\n", b"abc", host=b"Host:localhost\r\n"),
+    "balanced: LF and a blank in the line": get(host=b"Host: localhost\nX: a\r\n", line=b"GET /livez  HTTP/1.1\r\n"),
+    "balanced: NUL and two blanks": put(b"X: a\x00\r\nContent-Length:  3\r\n", b"abc", host=b"Host:localhost\r\n"),
     # request lines
     "two blanks before the target": get(line=b"GET  /livez HTTP/1.1\r\n"),
     "two blanks behind the target": get(line=b"GET /livez  HTTP/1.1\r\n"),
@@ -190,7 +190,7 @@ GOOD = {
     "blanks and none behind colons": get(b"X:\r\nY: \r\nZ: \t a\r\nW:b\r\n"),
     "names of every token byte": get(b"!#$%&'*+-.^_`|~09azAZ: x\r\n"),
     "bytes above 0x7f in a value": get(b"X: caf\xc3\xa9 \xff\r\n"),
-    "the form for proxies": get(line=b"GET http://h/livez HTTP/1.1\r\n"),
+    "the form for proxies": get(line=b"GET http://localhost/livez HTTP/1.1\r\n"),
     "empty lines before it": b"\r\n\r\n" + get(),
     "a body of no bytes": get(b"Content-Length: 0\r\n"),
     "leading zeros": get(b"Content-Length: 000\r\n"),
@@ -209,7 +209,7 @@ OPEN = {
 
 
 def smuggled(number, fields=b""):
-    return b"GET /smuggled/%d HTTP/1.1\r\nHost: h\r\n%s\r\n" % (number, fields)
+    return b"GET /smuggled/%d HTTP/1.1\r\nHost: localhost\r\n%s\r\n" % (number, fields)
 
 
 def exchange(port, data, seconds=8):
@@ -309,7 +309,7 @@ class Direct(unittest.TestCase):
             for drip in (False, True):
                 with self.subTest(name, drip=drip):
                     path = f"/smuggled/{number}/{int(drip)}"
-                    text = data + b"GET %s HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n" % path.encode()
+                    text = data + b"GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" % path.encode()
                     with socket.create_connection(("127.0.0.1", self.server.port), 20 * SLOW) as client:
                         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                         for at in range(0, len(text) if drip else 0):
@@ -329,10 +329,10 @@ class Direct(unittest.TestCase):
         image = harness.image("small.jpg")
         text = b""
         for i in range(20):
-            text += b"GET /pipe/%d HTTP/1.1\r\nHost: h\r\n\r\n" % i
-            text += b"PUT /images/p HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % len(image) + image
-            text += b"HEAD /livez HTTP/1.1\r\nHost: h\r\n\r\n"
-        text += b"GET /livez HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+            text += b"GET /pipe/%d HTTP/1.1\r\nHost: localhost\r\n\r\n" % i
+            text += b"PUT /images/p HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(image) + image
+            text += b"HEAD /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        text += b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
         answer = exchange(self.server.port, text, 30)
         self.assertEqual(statuses(answer), [404, 202, 200] * 20 + [200])
 
@@ -463,7 +463,7 @@ class Nginx(unittest.TestCase):
         for port in self.ports:
             for framing in (b"Content-Length: %d\r\n\r\n" % len(image) + image,
                             CHUNKED + b"\r\n%x\r\n" % len(image) + image + b"\r\n0\r\nX-T: a\r\n\r\n"):
-                answer = exchange(port, b"PUT /images/a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n" + framing)
+                answer = exchange(port, b"PUT /images/a HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n" + framing)
                 self.assertEqual(statuses(answer), [202], answer[:500])
 
 

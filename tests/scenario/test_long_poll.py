@@ -22,7 +22,7 @@ LATER = 3600 * 1000
 
 
 def wait_request(path, seconds=30, etag=None, close=False):
-    lines = [f"GET {path} HTTP/1.1", "Host: x", f"Prefer: wait={seconds}"]
+    lines = [f"GET {path} HTTP/1.1", "Host: localhost", f"Prefer: wait={seconds}"]
     if etag:
         lines.append(f"If-None-Match: {etag}")
     if close:

@@ -29,7 +29,7 @@ def form(*parts):
 
 
 def post_head(length):
-    return (f"POST /images HTTP/1.1\r\nHost: x\r\nContent-Type: {TYPE}\r\n"
+    return (f"POST /images HTTP/1.1\r\nHost: localhost\r\nContent-Type: {TYPE}\r\n"
             f"Content-Length: {length}\r\n\r\n").encode()
 
 

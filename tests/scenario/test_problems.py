@@ -102,7 +102,7 @@ class Open(unittest.TestCase):
         self.assertIsNone(self.server.get("/jobs/x")["Tus-Resumable"])
         answer = self.server.request("HEAD", UPLOAD, body=b"abc", headers=TUS)
         self.assertEqual((answer.status, answer["Tus-Resumable"]), (413, "1.0.0"))
-        answer = self.raw(f"HEAD {UPLOAD} HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n".encode())
+        answer = self.raw(f"HEAD {UPLOAD} HTTP/1.1\r\nHost: localhost\r\nHost: b\r\n\r\n".encode())
         self.assertRegex(answer, rb"^HTTP/1\.1 400 (.|\n)*\r\nTus-Resumable: 1\.0\.0\r\n")
 
     def test_options_names_the_methods_of_every_resource(self):
@@ -117,33 +117,33 @@ class Open(unittest.TestCase):
         image = self.server.upload(harness.image("small.jpg"))
         path = f"/blobs/{image['sha256']}"
         etag = self.server.head(path)["ETag"]
-        answer = self.raw(f"GET {path} HTTP/1.1\r\nHost: a\r\nIf-None-Match: \"x\"\r\n"
+        answer = self.raw(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nIf-None-Match: \"x\"\r\n"
                           f"If-None-Match: {etag}\r\n\r\n".encode())
         self.assertTrue(answer.startswith(b"HTTP/1.1 304 "), answer[:300])
         for name in ("Range: bytes=0-1", f"If-Range: {etag}", "Authorization: Bearer x"):
-            answer = self.raw(f"GET {path} HTTP/1.1\r\nHost: a\r\n{name}\r\n{name}\r\n\r\n".encode())
+            answer = self.raw(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{name}\r\n{name}\r\n\r\n".encode())
             self.assertTrue(answer.startswith(b"HTTP/1.1 400 "), answer[:300])
             self.assertIn(f"the field {name.split(':')[0]} came twice".encode(), answer)
-        answer = self.raw(b"POST /uploads HTTP/1.1\r\nHost: a\r\nTus-Resumable: 1.0.0\r\n"
+        answer = self.raw(b"POST /uploads HTTP/1.1\r\nHost: localhost\r\nTus-Resumable: 1.0.0\r\n"
                           b"Upload-Length: 5\r\nUpload-Length: 5\r\n\r\n")
         self.assertTrue(answer.startswith(b"HTTP/1.1 400 ") and b"Upload-Length came twice" in answer)
 
     def test_a_refused_head_is_in_the_log(self):
-        self.raw(b"GET /refused?secret HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n")
+        self.raw(b"GET /refused?secret HTTP/1.1\r\nHost: localhost\r\nHost: b\r\n\r\n")
         line = wait_line(self.server, path="/refused")
         self.assertEqual((line["status"], line["method"]), ("400", "GET"))
-        self.raw(b"GET /refused\x1b[2J HTTP/1.1\r\nHost: a\r\n\r\n")
+        self.raw(b"GET /refused\x1b[2J HTTP/1.1\r\nHost: localhost\r\n\r\n")
         line = wait_line(self.server, path=r'"/refused\u001b[2J"')
         self.assertEqual(line["status"], "400")
-        self.raw(b"PUT /fields HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 300_000 + b"\r\n\r\n")
+        self.raw(b"PUT /fields HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 300_000 + b"\r\n\r\n")
         self.assertEqual(wait_line(self.server, path="/fields")["status"], "431")
         self.assertNotIn("secret", self.server.log_text())
 
     def test_a_client_that_leaves_has_no_status(self):
         with socket.create_connection(("127.0.0.1", self.server.port)) as client:
-            client.sendall(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
+            client.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
             self.assertIn(b" 200 ", client.recv(65536))
-            client.sendall(b"PUT /images/left HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc")
+            client.sendall(b"PUT /images/left HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nabc")
             time.sleep(0.1)
         self.assertEqual(wait_line(self.server, path="/images/left")["status"], "0")
 
@@ -153,7 +153,7 @@ class Stop(unittest.TestCase):
         with tempfile.TemporaryDirectory() as data, Server(data=data) as server:
             path = server.request("POST", "/uploads", headers={"Upload-Length": "900", **TUS})["Location"]
             client = socket.create_connection(("127.0.0.1", server.port), 20 * SLOW)
-            client.sendall(f"PATCH {path} HTTP/1.1\r\nHost: a\r\nTus-Resumable: 1.0.0\r\n"
+            client.sendall(f"PATCH {path} HTTP/1.1\r\nHost: localhost\r\nTus-Resumable: 1.0.0\r\n"
                            "Upload-Offset: 0\r\nContent-Type: application/offset+octet-stream\r\n"
                            "Content-Length: 900\r\n\r\nabc".encode())
             time.sleep(0.3)

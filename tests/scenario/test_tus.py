@@ -38,7 +38,7 @@ def offset_of(server, path):
 def broken_patch(server, path, offset, data, sent):
     """Declares all of data, sends `sent` bytes of it, cuts the connection."""
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
-        connection.sendall((f"PATCH {path} HTTP/1.1\r\nHost: x\r\nTus-Resumable: 1.0.0\r\n"
+        connection.sendall((f"PATCH {path} HTTP/1.1\r\nHost: localhost\r\nTus-Resumable: 1.0.0\r\n"
                             "Content-Type: application/offset+octet-stream\r\n"
                             f"Upload-Offset: {offset}\r\nContent-Length: {len(data)}\r\n\r\n").encode())
         connection.sendall(data[:sent])
@@ -198,7 +198,7 @@ class Tus(unittest.TestCase):
         with Server() as server:
             path = create(server, len(data))["Location"]
             connection = socket.create_connection(("127.0.0.1", server.port))
-            connection.sendall((f"PATCH {path} HTTP/1.1\r\nHost: x\r\nTus-Resumable: 1.0.0\r\n"
+            connection.sendall((f"PATCH {path} HTTP/1.1\r\nHost: localhost\r\nTus-Resumable: 1.0.0\r\n"
                                 "Content-Type: application/offset+octet-stream\r\nUpload-Offset: 0\r\n"
                                 f"Content-Length: {len(data)}\r\n\r\n").encode() + data[:400_000])
             time.sleep(0.5 * harness.SLOW)
@@ -235,7 +235,7 @@ class Tus(unittest.TestCase):
         data = image("photo.jpg")
         path = create(self.server, len(data))["Location"]
         with socket.create_connection(("127.0.0.1", self.server.port)) as stalled:
-            stalled.sendall((f"PATCH {path} HTTP/1.1\r\nHost: x\r\nTus-Resumable: 1.0.0\r\n"
+            stalled.sendall((f"PATCH {path} HTTP/1.1\r\nHost: localhost\r\nTus-Resumable: 1.0.0\r\n"
                              "Content-Type: application/offset+octet-stream\r\nUpload-Offset: 0\r\n"
                              f"Content-Length: {len(data)}\r\n\r\n").encode() + data[:100_000])
             time.sleep(0.3 * harness.SLOW)

@@ -106,14 +106,14 @@ class Whole(unittest.TestCase):
 
     def test_no_body_at_all(self):
         for line in (b"PUT /images/a.jpg", b"POST /images"):
-            answer = raw(self.server.port, line + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            answer = raw(self.server.port, line + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             self.assertTrue(answer.startswith(b"HTTP/1.1 400 "), answer[:200])
             self.assertIn(b'"empty_body"', answer)
 
     def test_type_is_refused_after_64_kib(self):
         """A large file of the wrong type is refused before it has all come."""
         size = 150_000_000
-        head = f"PUT /images/x.jpg HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n".encode()
+        head = f"PUT /images/x.jpg HTTP/1.1\r\nHost: localhost\r\nContent-Length: {size}\r\n\r\n".encode()
         answer = raw(self.server.port, head + b"plain text, no photo\n" * 20000)
         self.assertTrue(answer.startswith(b"HTTP/1.1 415 "), answer[:200])
         self.assertIn(b"unsupported_type", answer)
@@ -128,7 +128,7 @@ class Whole(unittest.TestCase):
     def test_broken_connection_leaves_nothing(self):
         before = set(os.listdir(self.server.data / "staging"))
         with socket.create_connection(("127.0.0.1", self.server.port)) as connection:
-            connection.sendall(b"PUT /images/x.jpg HTTP/1.1\r\nHost: x\r\nContent-Length: 90000\r\n\r\n")
+            connection.sendall(b"PUT /images/x.jpg HTTP/1.1\r\nHost: localhost\r\nContent-Length: 90000\r\n\r\n")
             connection.sendall(image("small.jpg")[:2000])
         self.assertEqual(set(os.listdir(self.server.data / "staging")), before)
 
@@ -185,7 +185,7 @@ class Limits(unittest.TestCase):
             self.assertIn("65536", answer.body.decode())
             chunked = b"".join(b"%x\r\n%s\r\n" % (len(c), c) for c in
                                [image("small.jpg")] + [bytes(9000)] * 10) + b"0\r\n\r\n"
-            answer = raw(server.port, b"PUT /images/x.jpg HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+            answer = raw(server.port, b"PUT /images/x.jpg HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
                                       b"Transfer-Encoding: chunked\r\n\r\n" + chunked)
             self.assertTrue(answer.startswith(b"HTTP/1.1 413 "), answer[:200])
             self.assertEqual(os.listdir(server.data / "staging"), [])

@@ -1,6 +1,7 @@
 #include "fixture.h"
 
 #include "base/hash.h"
+#include "http/host_priv.h"
 #include "http/request_priv.h"
 #include "metadata/api_keys.h"
 #include "metadata/metadata.h"
@@ -115,7 +116,8 @@ static void stop(void)
 static int try(const char *line, const char *headers)
 {
 	char text[1024];
-	(void)snprintf(text, sizeof(text), "%s HTTP/1.1\r\nHost: h\r\n%s\r\n", line, headers);
+	(void)snprintf(
+	    text, sizeof(text), "%s HTTP/1.1\r\nHost: localhost\r\n%s\r\n", line, headers);
 	ask(&rig, text, &reply);
 	return reply.status;
 }
@@ -144,6 +146,77 @@ Test(auth, insecure_opens_it)
 {
 	start(NULL, true);
 	cr_assert_eq(try("GET /both", "X-Forwarded-For: 1.2.3.4\r\n"), 200);
+	stop();
+}
+
+Test(auth, names_of_this_machine)
+{
+	const char *ours[] = { "localhost", "LocalHost:8080", "localhost.", "a.b.localhost:1",
+		"127.0.0.1", "127.255.0.9:65535", "[::1]", "[::1]:8080", "[0:0::1]:1",
+		"[::ffff:127.0.0.1]", "photos.example.org", "PHOTOS.example.org:8443" };
+	const char *foreign[] = { "evil.example", "localhost.evil.example", "notlocalhost",
+		"localhost@evil.example", "evil.example#localhost", "127.0.0.1.evil.example",
+		"127.1", "2130706433", "0x7f.1", "0.0.0.0", "128.0.0.1:80", "10.0.0.1", "[::]",
+		"[::2]", "::1", "photos.example.org.evil", "xphotos.example.org", "example.org",
+		"localhost:99999", "local host", ":8080", "" };
+	const char *url = "https://photos.example.org:444/calotype";
+	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
+		cr_expect(ct_http_host_is_ours(ct_slice_from_string(ours[i]), url), "%s", ours[i]);
+	for (size_t i = 0; i < sizeof(foreign) / sizeof(foreign[0]); i++)
+		cr_expect_not(
+		    ct_http_host_is_ours(ct_slice_from_string(foreign[i]), url), "%s", foreign[i]);
+	cr_expect_not(ct_http_host_is_ours(CT_SLICE_OF("photos.example.org"), NULL));
+	cr_expect_not(ct_http_host_is_ours(CT_SLICE_OF("photos.example.org"), ""));
+	cr_expect(ct_http_host_is_ours(CT_SLICE_OF("[2001:db8::1]:8"), "http://[2001:db8::1]/"));
+}
+
+static int try_raw(const char *text)
+{
+	ask(&rig, text, &reply);
+	return reply.status;
+}
+
+Test(auth, an_open_server_answers_only_to_names_of_this_machine)
+{
+	start(NULL, false);
+	cr_assert_eq(try_raw("GET /public HTTP/1.1\r\nHost: evil.example:8080\r\n\r\n"), 421);
+	cr_assert_not_null(strstr(reply.body, "\"code\":\"misdirected\""), "%s", reply.body);
+	cr_assert_not_null(strstr(reply.body, "--public-url"), "%s", reply.body);
+	cr_assert_eq(
+	    try_raw("POST /write HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 1\r\n\r\na"),
+	    421);
+	cr_assert_eq(try_raw("GET /nothing HTTP/1.1\r\nHost: evil.example\r\n\r\n"), 421);
+	cr_assert_eq(try_raw("GET /read HTTP/1.1\r\nHost: [::1]:1\r\n\r\n"), 200);
+	/* What the target names counts more than Host. */
+	cr_assert_eq(
+	    try_raw("GET http://evil.example/read HTTP/1.1\r\nHost: localhost\r\n\r\n"), 421);
+	cr_assert_eq(
+	    try_raw("GET http://localhost:8/read?a HTTP/1.1\r\nHost: evil.example\r\n\r\n"), 200);
+	cr_assert_eq(try_raw("GET /read HTTP/1.0\r\n\r\n"), 200);
+	/* With a key it is the key that counts. */
+	add_key(READER, CT_SCOPE_READ);
+	sleep_ms(1000);
+	cr_assert_eq(
+	    try_raw("GET /read HTTP/1.1\r\nHost: evil.example\r\n" BEARER(READER) "\r\n"), 200);
+	stop();
+	start(NULL, true);
+	cr_assert_eq(try_raw("GET /read HTTP/1.1\r\nHost: evil.example\r\n\r\n"), 200);
+	stop();
+}
+
+Test(auth, a_unix_socket_answers_to_any_name)
+{
+	char listen[64];
+	(void)snprintf(listen, sizeof(listen), "unix:/tmp/http-auth-%d.sock", (int)getpid());
+	start(listen, false);
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	(void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", listen + strlen("unix:"));
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	cr_assert_eq(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	client_say(fd, "GET /read HTTP/1.1\r\nHost: evil.example\r\n\r\n");
+	cr_assert(client_read(fd, false, &reply));
+	cr_assert_eq(reply.status, 200);
+	close(fd);
 	stop();
 }
 
@@ -222,7 +295,8 @@ static int try_from(const char *address, const char *headers)
 {
 	char text[512];
 	int fd = client_open_from(&rig, address);
-	(void)snprintf(text, sizeof(text), "GET /read HTTP/1.1\r\nHost: h\r\n%s\r\n", headers);
+	(void)snprintf(
+	    text, sizeof(text), "GET /read HTTP/1.1\r\nHost: localhost\r\n%s\r\n", headers);
 	client_say(fd, text);
 	cr_assert(client_read(fd, false, &reply));
 	close(fd);
