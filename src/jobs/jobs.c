@@ -132,18 +132,17 @@ static void log_lost(const struct ct_job_row *row, int error)
 	    CT_LOG_NUMBER("attempt", row->attempts), CT_LOG_CODE(error));
 }
 
-static void run_job(struct ct_jobs *jobs, const struct ct_job_row *row)
+static void run_in_slot(
+    struct ct_jobs *jobs, const struct ct_job_row *row, struct ct_job_slot *slot)
 {
 	const struct ct_job_kind *kind = ct_jobs_find_kind(jobs, row->kind);
 	CT_ASSERT(kind != NULL);
 	struct ct_job_outcome outcome = { 0 };
-	struct ct_job_slot *slot = ct_jobs_take_slot(jobs, row);
 	int64_t began_us = ct_clock_monotonic_us();
 	kind->run(jobs, row, &outcome, kind->context);
 	bool canceled = ct_jobs_mark_ending(jobs, slot);
 	int r = settle(jobs, kind, row, &outcome);
 	ct_metrics_observe_us(CT_METRIC_JOB_TIME, ct_clock_monotonic_us() - began_us);
-	ct_jobs_drop_slot(jobs, slot);
 	if (r < 0 && !canceled)
 		log_lost(row, r);
 	if (r < 0 && outcome.discard != NULL)
@@ -151,6 +150,14 @@ static void run_job(struct ct_jobs *jobs, const struct ct_job_row *row)
 	if (outcome.release != NULL)
 		outcome.release(outcome.arg);
 	ct_json_free(outcome.response);
+}
+
+void ct_jobs_run_claimed(struct ct_jobs *jobs, const struct ct_job_row *row)
+{
+	struct ct_job_slot *slot = ct_jobs_take_slot(jobs, row);
+	if (ct_jobs_is_still_ours(jobs, row))
+		run_in_slot(jobs, row, slot);
+	ct_jobs_drop_slot(jobs, slot);
 }
 
 static void note_next_run(struct ct_jobs *jobs, int64_t run_at)
@@ -168,7 +175,7 @@ static void claim_and_run(struct ct_jobs *jobs)
 	int64_t next_run_at = 0;
 	int r = ct_jobs_claim(jobs, &row, &next_run_at);
 	if (r == 0) {
-		run_job(jobs, &row);
+		ct_jobs_run_claimed(jobs, &row);
 		ct_job_row_done(&row);
 	} else if (r == -EAGAIN) {
 		ct_jobs_wake(jobs);

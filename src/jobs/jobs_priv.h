@@ -66,8 +66,14 @@ const struct ct_job_kind *ct_jobs_find_kind(const struct ct_jobs *jobs, const ch
 /* There may be work. */
 void ct_jobs_look_locked(struct ct_jobs *jobs);
 
+/* ---- jobs.c ---- */
+/* In a worker: runs what ct_jobs_claim() gave, and writes its end. */
+void ct_jobs_run_claimed(struct ct_jobs *jobs, const struct ct_job_row *row);
+
 /* ---- running.c ---- */
 struct ct_job_slot *ct_jobs_take_slot(struct ct_jobs *jobs, const struct ct_job_row *row);
+/* With the slot taken: false if the job was canceled, or its lease lost, since the claim. */
+bool ct_jobs_is_still_ours(struct ct_jobs *jobs, const struct ct_job_row *row);
 /* From here on it can't be cut off; was it canceled? */
 bool ct_jobs_mark_ending(struct ct_jobs *jobs, struct ct_job_slot *slot);
 void ct_jobs_drop_slot(struct ct_jobs *jobs, struct ct_job_slot *slot);

@@ -37,6 +37,24 @@ struct ct_job_slot *ct_jobs_take_slot(struct ct_jobs *jobs, const struct ct_job_
 	return slot;
 }
 
+/*
+ * Whoever cancels changes the row and then looks for the slot. This looks at the row when the slot
+ * is taken: one of the two sees the other. A row that cannot be read is left to the heartbeat.
+ */
+bool ct_jobs_is_still_ours(struct ct_jobs *jobs, const struct ct_job_row *row)
+{
+	struct ct_metadata_view *view;
+	struct ct_job_row now = { 0 };
+	if (ct_metadata_borrow(jobs->metadata, &view) < 0)
+		return true;
+	int r = ct_job_get(view, row->id, &now);
+	ct_metadata_give_back(jobs->metadata, view);
+	bool ours = r < 0 || (now.state == CT_JOB_RUNNING && now.token == row->token);
+	if (r == 0)
+		ct_job_row_done(&now);
+	return ours;
+}
+
 bool ct_jobs_mark_ending(struct ct_jobs *jobs, struct ct_job_slot *slot)
 {
 	ct_lock_take(&jobs->lock);
