@@ -393,17 +393,40 @@ static int announce(const struct app *app)
 	return 0;
 }
 
+static void set_end_signals(sigset_t *set)
+{
+	(void)sigemptyset(set);
+	(void)sigaddset(set, SIGTERM);
+	(void)sigaddset(set, SIGINT);
+}
+
 static void wait_for_signal(void)
 {
 	sigset_t set;
 	int received = 0;
-	(void)sigemptyset(&set);
-	(void)sigaddset(&set, SIGTERM);
-	(void)sigaddset(&set, SIGINT);
+	set_end_signals(&set);
 	while (sigwait(&set, &received) != 0) {
 	}
 	ct_log(CT_LOG_INFO, "stop.signal", CT_LOG_TEXT("signal", strsignal(received)));
 	tell_manager("STOPPING=1");
+}
+
+/* Everything goes on, while /readyz sends new clients elsewhere; another signal ends it. */
+static void delay_drain(struct app *app)
+{
+	int64_t until_ms =
+	    ct_clock_monotonic_ms() + (int64_t)app->config->drain_delay.number * 1000;
+	int64_t left_ms = until_ms - ct_clock_monotonic_ms();
+	sigset_t set;
+	int received = 0;
+	set_end_signals(&set);
+	ct_operations_drain(app->operations);
+	for (; left_ms > 0 && received <= 0; left_ms = until_ms - ct_clock_monotonic_ms()) {
+		const struct timespec wait = { left_ms / 1000, left_ms % 1000 * 1000000 };
+		received = sigtimedwait(&set, NULL, &wait); /* else its time is over, or EINTR */
+	}
+	if (received > 0)
+		ct_log(CT_LOG_INFO, "stop.delay_cut", CT_LOG_TEXT("signal", strsignal(received)));
 }
 
 /*
@@ -518,8 +541,10 @@ int ct_app_run(const struct ct_config *config)
 		r = start(&app);
 	if (r == 0)
 		r = announce(&app);
-	if (r == 0)
+	if (r == 0) {
 		wait_for_signal();
+		delay_drain(&app);
+	}
 	stop(&app);
 	ct_condition_done(&app.changed);
 	ct_lock_done(&app.lock);

@@ -1,6 +1,7 @@
 """What operators ask: /livez, /readyz, /metrics."""
 
 import re
+import signal
 import sqlite3
 import subprocess
 import threading
@@ -106,6 +107,38 @@ class Operations(unittest.TestCase):
             server.start()
             self.assertEqual(server.get("/readyz").status, 200)
             server.upload(image("small.jpg"))
+
+    def test_a_server_that_drains_goes_on_and_is_not_ready(self):
+        with Server("--drain-delay", "60") as server:
+            server.process.send_signal(signal.SIGTERM)
+            end = time.monotonic() + 5 * harness.SLOW
+            while server.get("/readyz").status == 200:
+                self.assertLess(time.monotonic(), end, "it is still ready")
+                time.sleep(0.02)
+            answer = server.get("/readyz")
+            self.assertEqual((answer.status, failed_checks(answer)), (503, {"stop": "the server is stopping"}))
+            self.assertEqual(server.get("/livez").status, 200)
+            made = server.upload(image("small.jpg"))  # a new connection, a new job, to its end
+            self.assertEqual(server.get(made["url"]).status, 200)
+            time.sleep(0.5)
+            self.assertIsNone(server.process.poll())
+            began = time.monotonic()
+            self.assertEqual(server.stop(), 0)  # the second SIGTERM
+            self.assertLess(time.monotonic() - began, 20 * harness.SLOW)
+            self.assertIn("stop.delay_cut", server.log_text())
+
+    def test_the_delay_of_a_drain_ends_by_itself(self):
+        with Server("--drain-delay", "1") as server:
+            began = time.monotonic()
+            self.assertEqual(server.stop(), 0)
+            self.assertGreaterEqual(time.monotonic() - began, 1)
+            self.assertNotIn("stop.delay_cut", server.log_text())
+            server.start()
+            self.assertEqual(server.get("/readyz").status, 200)
+        with Server() as server:
+            began = time.monotonic()
+            self.assertEqual(server.stop(), 0)
+            self.assertLess(time.monotonic() - began, 1 * harness.SLOW)
 
     def test_the_figures_follow_what_happens(self):
         with Server() as server:
