@@ -1,9 +1,10 @@
 /*
- * tus 1.0.0 over sessions: core, creation, creation-with-upload, termination, expiration. What each
- * clause of the protocol becomes is told in README.md.
+ * tus 1.0.0 over sessions: OPTIONS, HEAD, PATCH and DELETE of an upload, and the bodies of PATCH
+ * and POST. What each clause of the protocol becomes is told in README.md.
  */
+#include "uploads/tus_priv.h"
+
 #include "uploads/answer.h"
-#include "uploads/tus_metadata.h"
 
 #include "base/assert.h"
 #include "base/clock.h"
@@ -16,25 +17,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define VERSION "1.0.0"
-#define EXTENSIONS "creation,creation-with-upload,termination,expiration"
-#define MEDIA_TYPE "application/offset+octet-stream"
-
-struct tus {
-	struct ct_uploads *uploads;	 /* set once */
-	struct ct_http_request *request; /* set once */
-	bool creates;			 /* set once */
-	bool appends;			 /* set once: a PATCH */
-	bool has_chunk;			 /* set once: its body is the upload's */
-	uint64_t body_bytes;		 /* set once; CT_BLOB_LENGTH_UNKNOWN: chunked */
-	bool is_created;		 /* there is a Location to tell */
-	struct ct_session *session;	 /* NULL: ended */
-};
-
 /* ---- answers ---- */
 
 /* A problem says no-store by itself. */
-static struct ct_http_response *response_new(int status)
+struct ct_http_response *ct_tus_response(int status)
 {
 	struct ct_http_response *response = ct_http_response_new(status);
 
@@ -42,13 +28,13 @@ static struct ct_http_response *response_new(int status)
 	return response;
 }
 
-static enum ct_http_next refuse(struct ct_http_request *request, int error, const char *detail)
+enum ct_http_next ct_tus_refuse(struct ct_http_request *request, int error, const char *detail)
 {
 	return ct_http_answer(request, ct_http_problem(request, error, "%s", detail));
 }
 
 /* The session ends before the answer: after it, `gone` may run at any moment. */
-static enum ct_http_next answer(struct tus *tus, struct ct_http_response *response)
+static enum ct_http_next answer(struct ct_tus *tus, struct ct_http_response *response)
 {
 	struct ct_http_request *request = tus->request;
 
@@ -60,7 +46,7 @@ static enum ct_http_next answer(struct tus *tus, struct ct_http_response *respon
 	return ct_http_answer(request, response);
 }
 
-static enum ct_http_next fail(struct tus *tus, int error)
+enum ct_http_next ct_tus_fail(struct ct_tus *tus, int error)
 {
 	const struct ct_upload_row *row = ct_session_row(tus->session);
 	struct ct_http_response *response =
@@ -74,7 +60,7 @@ static enum ct_http_next fail(struct tus *tus, int error)
 	return answer(tus, response);
 }
 
-static void add_progress(struct tus *tus, struct ct_http_response *response)
+static void add_progress(struct ct_tus *tus, struct ct_http_response *response)
 {
 	const struct ct_upload_row *row = ct_session_row(tus->session);
 	char expires[CT_TIME_HTTP_CHARS + 1];
@@ -87,9 +73,9 @@ static void add_progress(struct tus *tus, struct ct_http_response *response)
 	ct_http_response_header(response, "Upload-Expires", expires);
 }
 
-static enum ct_http_next answer_progress(struct tus *tus)
+enum ct_http_next ct_tus_answer_progress(struct ct_tus *tus)
 {
-	struct ct_http_response *response = response_new(tus->creates ? 201 : 204);
+	struct ct_http_response *response = ct_tus_response(tus->creates ? 201 : 204);
 
 	ct_answer_durability(tus->uploads, response, NULL);
 	add_progress(tus, response);
@@ -97,39 +83,39 @@ static enum ct_http_next answer_progress(struct tus *tus)
 }
 
 /* An upload that has ended: a refusal is told again to who goes on, the rest is gone. */
-static enum ct_http_next answer_ended(struct tus *tus)
+static enum ct_http_next answer_ended(struct ct_tus *tus)
 {
 	const struct ct_upload_row *row = ct_session_row(tus->session);
 
 	if (row->state == CT_UPLOAD_REFUSED && row->refusal < 0 && tus->appends)
-		return fail(tus, row->refusal);
+		return ct_tus_fail(tus, row->refusal);
 	return answer(tus, ct_http_problem(tus->request, CT_ERROR_GONE, "the upload is %s",
 			       ct_upload_state_name(row->state)));
 }
 
 /* ---- the head ---- */
 
-static bool speaks_tus(struct ct_http_request *request)
+bool ct_tus_is_spoken(struct ct_http_request *request)
 {
-	return ct_slice_equal(ct_http_header(request, "Tus-Resumable"), VERSION);
+	return ct_slice_equal(ct_http_header(request, "Tus-Resumable"), CT_TUS_VERSION);
 }
 
-static enum ct_http_next refuse_version(struct ct_http_request *request)
+enum ct_http_next ct_tus_refuse_version(struct ct_http_request *request)
 {
 	struct ct_http_response *response =
 	    ct_http_problem(request, CT_ERROR_UNSUPPORTED_TUS_VERSION,
-		"this address speaks tus " VERSION "; send Tus-Resumable: " VERSION);
+		"this address speaks tus " CT_TUS_VERSION "; send Tus-Resumable: " CT_TUS_VERSION);
 
-	ct_http_response_header(response, "Tus-Version", VERSION);
+	ct_http_response_header(response, "Tus-Version", CT_TUS_VERSION);
 	return ct_http_answer(request, response);
 }
 
-static bool has_chunk_type(struct ct_http_request *request)
+bool ct_tus_has_chunk_type(struct ct_http_request *request)
 {
 	struct ct_slice type = ct_http_header(request, "Content-Type");
 	struct ct_slice media = ct_slice_trim(ct_slice_cut(&type, ';'));
 
-	return ct_slice_equal_ignore_case(media, MEDIA_TYPE);
+	return ct_slice_equal_ignore_case(media, CT_TUS_MEDIA_TYPE);
 }
 
 /* Runs in another request's thread, under the registry's lock, which `gone` takes too. */
@@ -138,10 +124,9 @@ static void interrupt(void *arg)
 	ct_http_interrupt(arg);
 }
 
-static int tus_new(
-    struct ct_uploads *uploads, struct ct_http_request *request, struct tus **ret_tus)
+int ct_tus_new(struct ct_uploads *uploads, struct ct_http_request *request, struct ct_tus **ret_tus)
 {
-	struct tus *tus = calloc(1, sizeof(*tus));
+	struct ct_tus *tus = calloc(1, sizeof(*tus));
 
 	if (tus == NULL)
 		return -ENOMEM;
@@ -160,20 +145,21 @@ static int tus_new(
 	return 0;
 }
 
-/* For `return started(tus, ct_session_...(...))`: it waits, unless the step did not begin. */
-static enum ct_http_next started(struct tus *tus, int result)
+/* For `return ct_tus_started(tus, ct_session_...(...))`: it waits, unless the step did not begin.
+ */
+enum ct_http_next ct_tus_started(struct ct_tus *tus, int result)
 {
-	return result < 0 ? fail(tus, result) : CT_HTTP_WAIT;
+	return result < 0 ? ct_tus_fail(tus, result) : CT_HTTP_WAIT;
 }
 
 static enum ct_http_next open_session(struct ct_uploads *uploads, struct ct_http_request *request,
     enum ct_session_purpose purpose, uint64_t offset, ct_session_done_fn done)
 {
-	struct tus *tus;
+	struct ct_tus *tus;
 
-	int r = tus_new(uploads, request, &tus);
+	int r = ct_tus_new(uploads, request, &tus);
 	if (r < 0)
-		return refuse(request, r, ct_error_text(r));
+		return ct_tus_refuse(request, r, ct_error_text(r));
 	tus->appends = purpose == CT_SESSION_APPEND;
 	tus->has_chunk = tus->appends && ct_http_has_body(request);
 	struct ct_session_open open = {
@@ -182,7 +168,7 @@ static enum ct_http_next open_session(struct ct_uploads *uploads, struct ct_http
 		.offset = offset,
 		.body_bytes = tus->body_bytes,
 	};
-	return started(tus, ct_session_open(tus->session, &open, done, tus));
+	return ct_tus_started(tus, ct_session_open(tus->session, &open, done, tus));
 }
 
 /* ---- OPTIONS ---- */
@@ -190,193 +176,93 @@ static enum ct_http_next open_session(struct ct_uploads *uploads, struct ct_http
 static enum ct_http_next options_head(struct ct_http_request *request, void *context)
 {
 	struct ct_uploads *uploads = context;
-	struct ct_http_response *response = response_new(204);
+	struct ct_http_response *response = ct_tus_response(204);
 
-	ct_http_response_header(response, "Tus-Version", VERSION);
-	ct_http_response_header(response, "Tus-Extension", EXTENSIONS);
+	ct_http_response_header(response, "Tus-Version", CT_TUS_VERSION);
+	ct_http_response_header(response, "Tus-Extension", CT_TUS_EXTENSIONS);
 	ct_http_response_header_u64(response, "Tus-Max-Size", uploads->options.max_file_bytes);
 	return ct_http_answer(request, response);
-}
-
-/* ---- POST: creation ---- */
-
-struct creation {
-	uint64_t length_bytes;
-	char metadata[CT_UPLOAD_METADATA_MAX + 1];
-	struct ct_tus_metadata parsed;
-};
-
-static const char *check_length(struct ct_http_request *request, uint64_t *ret_length)
-{
-	if (ct_http_header(request, "Upload-Defer-Length").data != NULL)
-		return "Upload-Defer-Length is not supported; send Upload-Length";
-	if (ct_http_header(request, "Upload-Concat").data != NULL)
-		return "Upload-Concat is not supported; send the file as one upload";
-	if (ct_http_header_u64(request, "Upload-Length", INT64_MAX, ret_length) != 1)
-		return "Upload-Length must be there once, as a decimal number of bytes";
-	return NULL;
-}
-
-static const char *check_metadata(struct ct_http_request *request, struct creation *ret_creation)
-{
-	struct ct_slice header = ct_http_header(request, "Upload-Metadata");
-
-	ret_creation->metadata[0] = '\0';
-	int r = ct_tus_metadata_parse(header, &ret_creation->parsed);
-	if (r == 0 && header.data != NULL)
-		r = ct_slice_copy(header, ret_creation->metadata, sizeof(ret_creation->metadata));
-	if (r == -ENAMETOOLONG)
-		return "Upload-Metadata has at most 4096 bytes, 64 pairs, and a file name of 255 "
-		       "bytes";
-	if (r < 0)
-		return "Upload-Metadata must be `key base64` pairs with commas between, each key "
-		       "once";
-	return NULL;
-}
-
-static void opened_chunk(void *arg, int result);
-
-static enum ct_http_next create(
-    struct ct_uploads *uploads, struct ct_http_request *request, const struct creation *creation)
-{
-	struct tus *tus;
-	bool has_chunk = ct_http_has_body(request) && has_chunk_type(request);
-	struct ct_session_start start = {
-		.length_bytes = creation->length_bytes,
-		.filename = creation->parsed.filename,
-		.metadata = creation->metadata,
-		.key_id = ct_http_key_id(request),
-	};
-
-	int r = tus_new(uploads, request, &tus);
-	if (r < 0)
-		return refuse(request, r, ct_error_text(r));
-	tus->creates = true;
-	tus->has_chunk = has_chunk;
-	return started(tus, ct_session_create(tus->session, &start, opened_chunk, tus));
-}
-
-static enum ct_http_next refuse_size(
-    struct ct_uploads *uploads, struct ct_http_request *request, int error, uint64_t value_bytes)
-{
-	return ct_http_answer(
-	    request, ct_answer_problem(uploads, request, NULL, error, value_bytes));
-}
-
-static enum ct_http_next refuse_chunk(
-    struct ct_http_request *request, uint64_t limit_bytes, uint64_t value_bytes)
-{
-	struct ct_http_response *problem =
-	    ct_http_problem(request, CT_ERROR_TOO_LARGE, "the body is longer than Upload-Length");
-
-	ct_http_problem_limit(problem, limit_bytes, value_bytes);
-	return ct_http_answer(request, problem);
-}
-
-static enum ct_http_next create_head(struct ct_http_request *request, void *context)
-{
-	struct ct_uploads *uploads = context;
-	struct creation creation;
-	uint64_t body_bytes;
-
-	if (!speaks_tus(request))
-		return refuse_version(request);
-	const char *wrong = check_length(request, &creation.length_bytes);
-	if (wrong == NULL)
-		wrong = check_metadata(request, &creation);
-	if (wrong != NULL)
-		return refuse(request, CT_ERROR_INVALID_HEADER, wrong);
-	if (creation.length_bytes == 0)
-		return refuse_size(uploads, request, CT_ERROR_EMPTY_BODY, 0);
-	if (creation.length_bytes > uploads->options.max_file_bytes)
-		return refuse_size(uploads, request, CT_ERROR_TOO_LARGE, creation.length_bytes);
-	if (has_chunk_type(request) && ct_http_content_length(request, &body_bytes) &&
-	    body_bytes > creation.length_bytes)
-		return refuse_chunk(request, creation.length_bytes, body_bytes);
-	if (ct_uploads_is_full(uploads))
-		return refuse_size(uploads, request, CT_ERROR_LIMIT_REACHED, 0);
-	return create(uploads, request, &creation);
 }
 
 /* ---- bodies of POST and PATCH ---- */
 
 /* Created, or opened for appending. Answers here go out of another thread: no result to pass on. */
-static void opened_chunk(void *arg, int result)
+void ct_tus_opened(void *arg, int result)
 {
-	struct tus *tus = arg;
+	struct ct_tus *tus = arg;
 	const struct ct_upload_row *row = ct_session_row(tus->session);
 
 	tus->is_created = tus->creates && result == 0;
 	if (result < 0)
-		(void)fail(tus, result);
+		(void)ct_tus_fail(tus, result);
 	else if (tus->has_chunk && row->state == CT_UPLOAD_RECEIVING)
 		ct_http_proceed(tus->request);
 	else
-		(void)answer_progress(tus);
+		(void)ct_tus_answer_progress(tus);
 }
 
 static void refused(void *arg, int result)
 {
-	struct tus *tus = arg;
+	struct ct_tus *tus = arg;
 
-	(void)fail(tus, result < 0 ? result : ct_session_row(tus->session)->refusal);
+	(void)ct_tus_fail(tus, result < 0 ? result : ct_session_row(tus->session)->refusal);
 }
 
 static void checkpointed(void *arg, int result)
 {
-	struct tus *tus = arg;
+	struct ct_tus *tus = arg;
 
 	if (result < 0)
-		(void)fail(tus, result);
+		(void)ct_tus_fail(tus, result);
 	else
 		ct_http_proceed(tus->request);
 }
 
-static enum ct_http_next chunk_body(
+enum ct_http_next ct_tus_body(
     struct ct_http_request *request, const void *data, size_t length_bytes, void *context)
 {
-	struct tus *tus = ct_http_user(request);
+	struct ct_tus *tus = ct_http_user(request);
 
 	(void)context;
 	CT_ASSERT(tus != NULL && tus->session != NULL);
 	int r = ct_session_append(tus->session, data, length_bytes);
 	if (r == CT_ERROR_UNSUPPORTED_TYPE)
-		return started(tus, ct_session_refuse(tus->session, r, refused, tus));
+		return ct_tus_started(tus, ct_session_refuse(tus->session, r, refused, tus));
 	if (r < 0)
-		return fail(tus, r);
+		return ct_tus_fail(tus, r);
 	if (ct_session_wants_checkpoint(tus->session))
-		return started(tus, ct_session_checkpoint(tus->session, checkpointed, tus));
+		return ct_tus_started(tus, ct_session_checkpoint(tus->session, checkpointed, tus));
 	return CT_HTTP_PROCEED;
 }
 
 static void stored(void *arg, int result)
 {
-	struct tus *tus = arg;
+	struct ct_tus *tus = arg;
 
 	if (result < 0)
-		(void)fail(tus, result);
+		(void)ct_tus_fail(tus, result);
 	else
-		(void)answer_progress(tus);
+		(void)ct_tus_answer_progress(tus);
 }
 
-static enum ct_http_next chunk_end(struct ct_http_request *request, void *context)
+enum ct_http_next ct_tus_end(struct ct_http_request *request, void *context)
 {
-	struct tus *tus = ct_http_user(request);
+	struct ct_tus *tus = ct_http_user(request);
 
 	(void)context;
 	CT_ASSERT(tus != NULL && tus->session != NULL);
 	const struct ct_upload_row *row = ct_session_row(tus->session);
 	uint64_t offset = ct_session_offset(tus->session);
 	if (offset == row->length_bytes)
-		return started(tus, ct_session_finish(tus->session, stored, tus));
+		return ct_tus_started(tus, ct_session_finish(tus->session, stored, tus));
 	if (offset == row->at.offset)
-		return answer_progress(tus);
-	return started(tus, ct_session_save(tus->session, stored, tus));
+		return ct_tus_answer_progress(tus);
+	return ct_tus_started(tus, ct_session_save(tus->session, stored, tus));
 }
 
-static void gone(struct ct_http_request *request, void *context)
+void ct_tus_gone(struct ct_http_request *request, void *context)
 {
-	struct tus *tus = ct_http_user(request);
+	struct ct_tus *tus = ct_http_user(request);
 
 	(void)context;
 	if (tus == NULL)
@@ -390,12 +276,12 @@ static void gone(struct ct_http_request *request, void *context)
 /* One that has ended in the meantime, or was finished by this very open. */
 static void opened_patch(void *arg, int result)
 {
-	struct tus *tus = arg;
+	struct ct_tus *tus = arg;
 	const struct ct_upload_row *row = ct_session_row(tus->session);
 	uint64_t offset = 0;
 
 	if (result < 0 || !ct_session_is_ended(tus->session)) {
-		opened_chunk(tus, result);
+		ct_tus_opened(tus, result);
 		return;
 	}
 	if (row->state != CT_UPLOAD_DONE) {
@@ -405,11 +291,11 @@ static void opened_patch(void *arg, int result)
 	/* It was read in the head. */
 	(void)ct_http_header_u64(tus->request, "Upload-Offset", INT64_MAX, &offset);
 	if (offset != row->at.offset)
-		(void)fail(tus, CT_ERROR_OFFSET_CONFLICT);
+		(void)ct_tus_fail(tus, CT_ERROR_OFFSET_CONFLICT);
 	else if (ct_http_has_body(tus->request) && tus->body_bytes > 0)
-		(void)fail(tus, CT_ERROR_TOO_LARGE);
+		(void)ct_tus_fail(tus, CT_ERROR_TOO_LARGE);
 	else
-		(void)answer_progress(tus);
+		(void)ct_tus_answer_progress(tus);
 }
 
 static enum ct_http_next patch_head(struct ct_http_request *request, void *context)
@@ -417,16 +303,17 @@ static enum ct_http_next patch_head(struct ct_http_request *request, void *conte
 	struct ct_uploads *uploads = context;
 	uint64_t offset;
 
-	if (!speaks_tus(request))
-		return refuse_version(request);
-	if (!has_chunk_type(request))
-		return refuse(
-		    request, CT_ERROR_UNSUPPORTED_TYPE, "a chunk has Content-Type: " MEDIA_TYPE);
+	if (!ct_tus_is_spoken(request))
+		return ct_tus_refuse_version(request);
+	if (!ct_tus_has_chunk_type(request))
+		return ct_tus_refuse(request, CT_ERROR_UNSUPPORTED_TYPE,
+		    "a chunk has Content-Type: " CT_TUS_MEDIA_TYPE);
 	if (ct_http_header_u64(request, "Upload-Offset", INT64_MAX, &offset) != 1)
-		return refuse(request, CT_ERROR_INVALID_HEADER,
+		return ct_tus_refuse(request, CT_ERROR_INVALID_HEADER,
 		    "Upload-Offset must be there once, as a decimal number of bytes");
 	if (ct_http_header(request, "Upload-Checksum").data != NULL)
-		return refuse(request, CT_ERROR_INVALID_HEADER, "Upload-Checksum is not supported");
+		return ct_tus_refuse(
+		    request, CT_ERROR_INVALID_HEADER, "Upload-Checksum is not supported");
 	return open_session(uploads, request, CT_SESSION_APPEND, offset, opened_patch);
 }
 
@@ -434,18 +321,18 @@ static enum ct_http_next patch_head(struct ct_http_request *request, void *conte
 
 static void opened_head(void *arg, int result)
 {
-	struct tus *tus = arg;
+	struct ct_tus *tus = arg;
 	const struct ct_upload_row *row = ct_session_row(tus->session);
 
 	if (result < 0) {
-		(void)fail(tus, result);
+		(void)ct_tus_fail(tus, result);
 		return;
 	}
 	if (ct_session_is_ended(tus->session) && row->state != CT_UPLOAD_DONE) {
 		(void)answer_ended(tus);
 		return;
 	}
-	struct ct_http_response *response = response_new(200);
+	struct ct_http_response *response = ct_tus_response(200);
 	add_progress(tus, response);
 	ct_http_response_header_u64(response, "Upload-Length", row->length_bytes);
 	if (row->metadata[0] != '\0')
@@ -455,11 +342,11 @@ static void opened_head(void *arg, int result)
 
 static enum ct_http_next head_head(struct ct_http_request *request, void *context)
 {
-	if (!speaks_tus(request))
-		return refuse_version(request);
+	if (!ct_tus_is_spoken(request))
+		return ct_tus_refuse_version(request);
 	if (ct_http_header(request, "Upload-Offset").data != NULL ||
 	    ct_http_header(request, "Upload-Complete").data != NULL)
-		return refuse(request, CT_ERROR_INVALID_HEADER,
+		return ct_tus_refuse(request, CT_ERROR_INVALID_HEADER,
 		    "HEAD asks for the offset and does not tell one");
 	return open_session(context, request, CT_SESSION_READ, 0, opened_head);
 }
@@ -468,34 +355,34 @@ static enum ct_http_next head_head(struct ct_http_request *request, void *contex
 
 static void canceled(void *arg, int result)
 {
-	struct tus *tus = arg;
+	struct ct_tus *tus = arg;
 
 	if (result < 0)
-		(void)fail(tus, result);
+		(void)ct_tus_fail(tus, result);
 	else
-		(void)answer(tus, response_new(204));
+		(void)answer(tus, ct_tus_response(204));
 }
 
 static void opened_delete(void *arg, int result)
 {
-	struct tus *tus = arg;
+	struct ct_tus *tus = arg;
 
 	if (result < 0) {
-		(void)fail(tus, result);
+		(void)ct_tus_fail(tus, result);
 	} else if (ct_session_is_ended(tus->session) &&
 		   ct_session_row(tus->session)->state != CT_UPLOAD_DONE) {
 		(void)answer_ended(tus);
 	} else {
 		int r = ct_session_cancel(tus->session, canceled, tus);
 		if (r < 0)
-			(void)fail(tus, r);
+			(void)ct_tus_fail(tus, r);
 	}
 }
 
 static enum ct_http_next delete_head(struct ct_http_request *request, void *context)
 {
-	if (!speaks_tus(request))
-		return refuse_version(request);
+	if (!ct_tus_is_spoken(request))
+		return ct_tus_refuse_version(request);
 	return open_session(context, request, CT_SESSION_CANCEL, 0, opened_delete);
 }
 
@@ -509,18 +396,20 @@ static enum ct_http_next override_head(struct ct_http_request *request, void *co
 		return patch_head(request, context);
 	if (ct_slice_equal(method, "DELETE"))
 		return delete_head(request, context);
-	return refuse(request, CT_ERROR_METHOD_NOT_ALLOWED,
+	return ct_tus_refuse(request, CT_ERROR_METHOD_NOT_ALLOWED,
 	    "an upload takes HEAD, PATCH and DELETE; POST creates one at /uploads");
 }
 
 /* ---- routes ---- */
 
 static const struct ct_http_handler on_options = { options_head, NULL, NULL, NULL };
-static const struct ct_http_handler on_create = { create_head, chunk_body, chunk_end, gone };
-static const struct ct_http_handler on_patch = { patch_head, chunk_body, chunk_end, gone };
-static const struct ct_http_handler on_head = { head_head, NULL, NULL, gone };
-static const struct ct_http_handler on_delete = { delete_head, NULL, NULL, gone };
-static const struct ct_http_handler on_override = { override_head, chunk_body, chunk_end, gone };
+static const struct ct_http_handler on_create = { ct_tus_create_head, ct_tus_body, ct_tus_end,
+	ct_tus_gone };
+static const struct ct_http_handler on_patch = { patch_head, ct_tus_body, ct_tus_end, ct_tus_gone };
+static const struct ct_http_handler on_head = { head_head, NULL, NULL, ct_tus_gone };
+static const struct ct_http_handler on_delete = { delete_head, NULL, NULL, ct_tus_gone };
+static const struct ct_http_handler on_override = { override_head, ct_tus_body, ct_tus_end,
+	ct_tus_gone };
 
 int ct_uploads_add_tus_routes(struct ct_uploads *uploads, struct ct_http_server *server)
 {
@@ -534,7 +423,7 @@ int ct_uploads_add_tus_routes(struct ct_uploads *uploads, struct ct_http_server 
 		{ CT_HTTP_POST, "/uploads/{id}", CT_SCOPE_WRITE, &on_override, uploads },
 	};
 	/* Also what the engine refuses by itself is read by a tus client. */
-	int r = ct_http_server_add_field(server, "uploads", "Tus-Resumable", VERSION);
+	int r = ct_http_server_add_field(server, "uploads", "Tus-Resumable", CT_TUS_VERSION);
 	if (r < 0)
 		return r;
 	return ct_http_server_add(server, routes, sizeof(routes) / sizeof(routes[0]));
