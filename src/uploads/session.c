@@ -50,6 +50,23 @@ uint64_t ct_session_offset(const struct ct_session *session)
 				       : session->row.at.offset;
 }
 
+bool ct_session_is_complete(const struct ct_session *session)
+{
+	return session->row.state == CT_UPLOAD_RECEIVING && session->writer != NULL &&
+	       ct_session_offset(session) == session->row.length_bytes;
+}
+
+uint64_t ct_session_room(const struct ct_session *session)
+{
+	uint64_t offset = ct_session_offset(session);
+	uint64_t limit = session->row.length_bytes;
+
+	if (limit == CT_BLOB_LENGTH_UNKNOWN)
+		limit = session->uploads->options.max_file_bytes;
+	/* The limit may have been lowered since it was begun. */
+	return limit > offset ? limit - offset : 0;
+}
+
 /* ---- steps ---- */
 
 int ct_session_submit(struct ct_session *session, void (*run)(void *session))
@@ -163,7 +180,7 @@ static void run_end(void *arg)
 	struct ct_session *session = arg;
 
 	ct_session_begin_step(session, saved_at_end, session);
-	if (ct_blob_writer_offset(session->writer) == session->row.length_bytes)
+	if (ct_session_is_complete(session))
 		ct_session_run_finish(session);
 	else
 		run_checkpoint(session);
@@ -282,7 +299,6 @@ static void run_create(void *arg)
 int ct_session_create(struct ct_session *session, const struct ct_session_start *start,
     ct_session_done_fn done, void *arg)
 {
-	CT_ASSERT(start->length_bytes != CT_BLOB_LENGTH_UNKNOWN);
 	session->is_named = true;
 	int r = fill_row(session, start);
 	if (r < 0)
@@ -364,11 +380,7 @@ int ct_session_append(struct ct_session *session, const void *data, size_t lengt
 {
 	CT_ASSERT_MAGIC(session, CT_SESSION_MAGIC);
 	CT_ASSERT(session->done == NULL && session->writer != NULL && !session->broken);
-	uint64_t limit = session->row.length_bytes;
-
-	if (limit == CT_BLOB_LENGTH_UNKNOWN)
-		limit = session->uploads->options.max_file_bytes;
-	if (length_bytes > limit - ct_blob_writer_offset(session->writer))
+	if (length_bytes > ct_session_room(session))
 		return CT_ERROR_TOO_LARGE;
 	int r = append(session, data, length_bytes);
 	/* A full disk has taken nothing of `data`: ct_session_end() saves what came before. */

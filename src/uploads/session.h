@@ -4,6 +4,9 @@
  *   whole:      begin_whole -> append* -> finish -> end          nothing is left of a broken one
  *   resumable:  create | open -> append* [checkpoint] -> save | finish | cancel -> end
  *
+ * A resumable one may begin without a length; an append tells it, once, and it is in the row before
+ * the append begins.
+ *
  * Rows go receiving -> finishing -> done, or from either to refused, and from receiving to expired
  * or canceled. `finishing` is durable before the bytes are published: whoever opens it next
  * finishes it, so that a crash between blob and row loses nothing (finish.c).
@@ -31,7 +34,7 @@ typedef void (*ct_session_done_fn)(void *arg, int result);
 
 /* All is copied. */
 struct ct_session_start {
-	uint64_t length_bytes; /* CT_BLOB_LENGTH_UNKNOWN: whole ones only */
+	uint64_t length_bytes; /* or CT_BLOB_LENGTH_UNKNOWN */
 	const char *filename;  /* cleaned */
 	const char *metadata;  /* tus, as given; or NULL */
 	const char *key_id;
@@ -49,6 +52,8 @@ struct ct_session_open {
 	enum ct_session_purpose purpose;
 	uint64_t offset;     /* append: must be the upload's */
 	uint64_t body_bytes; /* append: must fit; CT_BLOB_LENGTH_UNKNOWN is not checked */
+	bool has_length;     /* append: `length_bytes` is the upload's, and becomes it if unknown */
+	uint64_t length_bytes;
 };
 
 /* `interrupt` (NULL: never) is called while an append is open and another request wants it. */
@@ -66,6 +71,8 @@ const struct ct_upload_row *ct_session_row(const struct ct_session *session);
 /* The job of a finished upload that this session finished; nothing in it is owned. */
 void ct_session_job(const struct ct_session *session, struct ct_job_row *ret_row);
 uint64_t ct_session_offset(const struct ct_session *session);
+/* An append that has reached the length: ct_session_finish() is due. */
+bool ct_session_is_complete(const struct ct_session *session);
 /* done, refused, expired or canceled */
 bool ct_session_is_ended(const struct ct_session *session);
 
@@ -78,7 +85,9 @@ int ct_session_create(struct ct_session *session, const struct ct_session_start 
 /*
  * Waits for the upload's holder, reads the row. 0 also for one that has ended: look at its state.
  * CT_ERROR_NOT_FOUND; CT_ERROR_GONE: expired; CT_ERROR_UPLOAD_BUSY; append:
- * CT_ERROR_OFFSET_CONFLICT, CT_ERROR_TOO_LARGE, CT_ERROR_STAGING_DAMAGED (it is refused then).
+ * CT_ERROR_OFFSET_CONFLICT, CT_ERROR_TOO_LARGE, CT_ERROR_STAGING_DAMAGED (it is refused then),
+ * CT_ERROR_LENGTH_MISMATCH (another length than before, or one below the offset),
+ * CT_ERROR_EMPTY_BODY (a length of 0).
  */
 int ct_session_open(struct ct_session *session, const struct ct_session_open *open,
     ct_session_done_fn done, void *arg);

@@ -60,14 +60,38 @@ bool ct_session_is_ended(const struct ct_session *session)
 	       session->row.state != CT_UPLOAD_FINISHING;
 }
 
-static int judge_append(const struct ct_session *session)
+static bool tells_length(const struct ct_session *session)
+{
+	return session->has_length && session->row.length_bytes == CT_BLOB_LENGTH_UNKNOWN;
+}
+
+static int judge_length(const struct ct_session *session)
 {
 	const struct ct_upload_row *row = &session->row;
 
-	if (session->wanted_offset != row->at.offset)
+	if (!session->has_length || session->wanted_length == row->length_bytes)
+		return 0;
+	if (!tells_length(session) || session->wanted_length < row->at.offset)
+		return CT_ERROR_LENGTH_MISMATCH;
+	if (session->wanted_length == 0)
+		return CT_ERROR_EMPTY_BODY;
+	return session->wanted_length > session->uploads->options.max_file_bytes
+		   ? CT_ERROR_TOO_LARGE
+		   : 0;
+}
+
+static int judge_append(const struct ct_session *session)
+{
+	uint64_t room = ct_session_room(session);
+
+	if (session->wanted_offset != session->row.at.offset)
 		return CT_ERROR_OFFSET_CONFLICT;
-	if (session->body_bytes != CT_BLOB_LENGTH_UNKNOWN &&
-	    session->body_bytes > row->length_bytes - row->at.offset)
+	int r = judge_length(session);
+	if (r < 0)
+		return r;
+	if (tells_length(session))
+		room = session->wanted_length - session->row.at.offset;
+	if (session->body_bytes != CT_BLOB_LENGTH_UNKNOWN && session->body_bytes > room)
 		return CT_ERROR_TOO_LARGE;
 	return 0;
 }
@@ -95,20 +119,48 @@ static void finish_now(struct ct_session *session)
 		ct_session_complete(session, r);
 }
 
-static void open_append(struct ct_session *session)
+static void run_resume(void *arg)
 {
-	int r = judge_append(session);
+	struct ct_session *session = arg;
 
-	if (r == 0)
-		r = claim(session);
-	if (r == 0)
-		r = resume(session);
+	int r = resume(session);
 	if (r == CT_ERROR_STAGING_DAMAGED) {
 		refuse_damaged(session);
 	} else {
 		session->goes_on = true;
 		ct_session_complete(session, r);
 	}
+}
+
+static void length_recorded(void *arg, int result)
+{
+	struct ct_session *session = arg;
+
+	if (result == 0)
+		result = ct_session_submit(session, run_resume);
+	if (result < 0)
+		ct_session_complete(session, result);
+}
+
+/* Before a byte is taken: an append that breaks off must not leave the length open again. */
+static int record_length(struct ct_session *session)
+{
+	session->row.length_bytes = session->wanted_length;
+	return ct_session_update(session, length_recorded);
+}
+
+static void open_append(struct ct_session *session)
+{
+	int r = judge_append(session);
+
+	if (r == 0)
+		r = claim(session);
+	if (r == 0 && tells_length(session))
+		r = record_length(session);
+	else if (r == 0)
+		run_resume(session);
+	if (r < 0)
+		ct_session_complete(session, r);
 }
 
 static void open_expire(struct ct_session *session, bool is_expired)
@@ -194,6 +246,8 @@ int ct_session_open(struct ct_session *session, const struct ct_session_open *op
 	session->purpose = open->purpose;
 	session->wanted_offset = open->offset;
 	session->body_bytes = open->body_bytes;
+	session->has_length = open->has_length;
+	session->wanted_length = open->length_bytes;
 	memcpy(session->row.id, open->id, sizeof(session->row.id));
 	session->in_database = true; /* until its row is read: nothing of it may be discarded */
 	ct_session_begin_step(session, done, arg);

@@ -27,6 +27,8 @@ struct ct_session {
 	bool goes_on; /* after the step that runs now, more may be appended */
 	enum ct_session_purpose purpose;
 	uint64_t wanted_offset, body_bytes;
+	bool has_length; /* the append says `wanted_length` */
+	uint64_t wanted_length;
 
 	struct ct_hold hold;
 	bool is_held;
@@ -52,6 +54,8 @@ void ct_session_begin_step(struct ct_session *session, ct_session_done_fn done, 
 int ct_session_update(struct ct_session *session, ct_transaction_done_fn done);
 int ct_session_sync(struct ct_session *session);
 struct ct_blob_writer_options ct_session_writer_options(const struct ct_session *session);
+/* How many bytes it may still take. */
+uint64_t ct_session_room(const struct ct_session *session);
 /* Of row.id; when it is granted, the row is read and the step goes on. */
 void ct_session_prepare_hold(struct ct_session *session);
 

@@ -46,16 +46,69 @@ static enum ct_http_next answer(struct ct_tus *tus, struct ct_http_response *res
 	return ct_http_answer(request, response);
 }
 
+static struct ct_http_response *conflict(const struct ct_tus *tus)
+{
+	const struct ct_upload_row *row = ct_session_row(tus->session);
+	struct ct_http_response *response = ct_http_problem(tus->request, CT_ERROR_OFFSET_CONFLICT,
+	    "the upload is at %" PRIu64 ", the chunk begins at %" PRIu64, row->at.offset,
+	    tus->offset);
+
+	ct_http_response_header_u64(response, "Upload-Offset", row->at.offset);
+	ct_http_problem_number(response, "offset", row->at.offset);
+	ct_http_problem_limit(response, row->at.offset, tus->offset);
+	return response;
+}
+
+static struct ct_http_response *other_length(const struct ct_tus *tus)
+{
+	const struct ct_upload_row *row = ct_session_row(tus->session);
+	bool is_known = row->length_bytes != CT_BLOB_LENGTH_UNKNOWN;
+	struct ct_http_response *response = ct_http_problem(tus->request, CT_ERROR_LENGTH_MISMATCH,
+	    is_known ? "the length was told before, as %" PRIu64 ", and stays"
+		     : "Upload-Length lies below the offset, %" PRIu64,
+	    is_known ? row->length_bytes : row->at.offset);
+
+	ct_http_problem_limit(
+	    response, is_known ? row->length_bytes : row->at.offset, tus->length_bytes);
+	return response;
+}
+
+/* A body, or a length, that is more than an upload of unknown length may have. */
+static struct ct_http_response *too_large(const struct ct_tus *tus)
+{
+	const struct ct_upload_row *row = ct_session_row(tus->session);
+	uint64_t value = tus->length_bytes;
+
+	if (value <= tus->uploads->options.max_file_bytes) {
+		struct ct_http_response *response = ct_http_problem(tus->request,
+		    CT_ERROR_TOO_LARGE, "the body is longer than the rest of Upload-Length");
+		ct_http_problem_limit(response, value - row->at.offset, tus->body_bytes);
+		return response;
+	}
+	if (value == CT_BLOB_LENGTH_UNKNOWN && tus->body_bytes != CT_BLOB_LENGTH_UNKNOWN)
+		value = row->at.offset + tus->body_bytes;
+	return ct_answer_problem(
+	    tus->uploads, tus->request, tus->session, CT_ERROR_TOO_LARGE, value);
+}
+
+static struct ct_http_response *problem_of(const struct ct_tus *tus, int error)
+{
+	const struct ct_upload_row *row = ct_session_row(tus->session);
+
+	if (error == CT_ERROR_OFFSET_CONFLICT)
+		return conflict(tus);
+	if (error == CT_ERROR_LENGTH_MISMATCH && tus->appends)
+		return other_length(tus);
+	if (error == CT_ERROR_TOO_LARGE && row->length_bytes == CT_BLOB_LENGTH_UNKNOWN)
+		return too_large(tus);
+	return ct_answer_problem(tus->uploads, tus->request, tus->session, error, tus->body_bytes);
+}
+
 enum ct_http_next ct_tus_fail(struct ct_tus *tus, int error)
 {
 	const struct ct_upload_row *row = ct_session_row(tus->session);
-	struct ct_http_response *response =
-	    ct_answer_problem(tus->uploads, tus->request, tus->session, error, tus->body_bytes);
+	struct ct_http_response *response = problem_of(tus, error);
 
-	if (error == CT_ERROR_OFFSET_CONFLICT) {
-		ct_http_response_header_u64(response, "Upload-Offset", row->at.offset);
-		ct_http_problem_number(response, "offset", row->at.offset);
-	}
 	ct_answer_job_link(tus->uploads, response, row->job_id);
 	return answer(tus, response);
 }
@@ -132,6 +185,7 @@ int ct_tus_new(struct ct_uploads *uploads, struct ct_http_request *request, stru
 		return -ENOMEM;
 	tus->uploads = uploads;
 	tus->request = request;
+	tus->length_bytes = CT_BLOB_LENGTH_UNKNOWN;
 	if (!ct_http_content_length(request, &tus->body_bytes))
 		tus->body_bytes = CT_BLOB_LENGTH_UNKNOWN;
 	int r =
@@ -145,35 +199,41 @@ int ct_tus_new(struct ct_uploads *uploads, struct ct_http_request *request, stru
 	return 0;
 }
 
-/* For `return ct_tus_started(tus, ct_session_...(...))`: it waits, unless the step did not begin.
- */
 enum ct_http_next ct_tus_started(struct ct_tus *tus, int result)
 {
 	return result < 0 ? ct_tus_fail(tus, result) : CT_HTTP_WAIT;
 }
 
-static enum ct_http_next open_session(struct ct_uploads *uploads, struct ct_http_request *request,
-    enum ct_session_purpose purpose, uint64_t offset, ct_session_done_fn done)
+static enum ct_http_next open_session(
+    struct ct_tus *tus, enum ct_session_purpose purpose, ct_session_done_fn done)
+{
+	const struct ct_session_open open = {
+		.id = ct_http_parameter(tus->request, "id"),
+		.purpose = purpose,
+		.offset = tus->offset,
+		.body_bytes = tus->body_bytes,
+		.has_length = tus->length_bytes != CT_BLOB_LENGTH_UNKNOWN,
+		.length_bytes = tus->length_bytes,
+	};
+
+	return ct_tus_started(tus, ct_session_open(tus->session, &open, done, tus));
+}
+
+/* HEAD and DELETE say nothing but the address. */
+static enum ct_http_next open_for(struct ct_uploads *uploads, struct ct_http_request *request,
+    enum ct_session_purpose purpose, ct_session_done_fn done)
 {
 	struct ct_tus *tus;
 
 	int r = ct_tus_new(uploads, request, &tus);
 	if (r < 0)
 		return ct_tus_refuse(request, r, ct_error_text(r));
-	tus->appends = purpose == CT_SESSION_APPEND;
-	tus->has_chunk = tus->appends && ct_http_has_body(request);
-	struct ct_session_open open = {
-		.id = ct_http_parameter(request, "id"),
-		.purpose = purpose,
-		.offset = offset,
-		.body_bytes = tus->body_bytes,
-	};
-	return ct_tus_started(tus, ct_session_open(tus->session, &open, done, tus));
+	return open_session(tus, purpose, done);
 }
 
 /* ---- OPTIONS ---- */
 
-static enum ct_http_next options_head(struct ct_http_request *request, void *context)
+enum ct_http_next ct_tus_options_head(struct ct_http_request *request, void *context)
 {
 	struct ct_uploads *uploads = context;
 	struct ct_http_response *response = ct_tus_response(204);
@@ -186,6 +246,16 @@ static enum ct_http_next options_head(struct ct_http_request *request, void *con
 
 /* ---- bodies of POST and PATCH ---- */
 
+static void stored(void *arg, int result)
+{
+	struct ct_tus *tus = arg;
+
+	if (result < 0)
+		(void)ct_tus_fail(tus, result);
+	else
+		(void)ct_tus_answer_progress(tus);
+}
+
 /* Created, or opened for appending. Answers here go out of another thread: no result to pass on. */
 void ct_tus_opened(void *arg, int result)
 {
@@ -197,6 +267,8 @@ void ct_tus_opened(void *arg, int result)
 		(void)ct_tus_fail(tus, result);
 	else if (tus->has_chunk && row->state == CT_UPLOAD_RECEIVING)
 		ct_http_proceed(tus->request);
+	else if (ct_session_is_complete(tus->session)) /* its length has just been told */
+		(void)ct_tus_started(tus, ct_session_finish(tus->session, stored, tus));
 	else
 		(void)ct_tus_answer_progress(tus);
 }
@@ -235,16 +307,6 @@ enum ct_http_next ct_tus_body(
 	return CT_HTTP_PROCEED;
 }
 
-static void stored(void *arg, int result)
-{
-	struct ct_tus *tus = arg;
-
-	if (result < 0)
-		(void)ct_tus_fail(tus, result);
-	else
-		(void)ct_tus_answer_progress(tus);
-}
-
 enum ct_http_next ct_tus_end(struct ct_http_request *request, void *context)
 {
 	struct ct_tus *tus = ct_http_user(request);
@@ -252,10 +314,9 @@ enum ct_http_next ct_tus_end(struct ct_http_request *request, void *context)
 	(void)context;
 	CT_ASSERT(tus != NULL && tus->session != NULL);
 	const struct ct_upload_row *row = ct_session_row(tus->session);
-	uint64_t offset = ct_session_offset(tus->session);
-	if (offset == row->length_bytes)
+	if (ct_session_is_complete(tus->session))
 		return ct_tus_started(tus, ct_session_finish(tus->session, stored, tus));
-	if (offset == row->at.offset)
+	if (ct_session_offset(tus->session) == row->at.offset)
 		return ct_tus_answer_progress(tus);
 	return ct_tus_started(tus, ct_session_save(tus->session, stored, tus));
 }
@@ -278,7 +339,6 @@ static void opened_patch(void *arg, int result)
 {
 	struct ct_tus *tus = arg;
 	const struct ct_upload_row *row = ct_session_row(tus->session);
-	uint64_t offset = 0;
 
 	if (result < 0 || !ct_session_is_ended(tus->session)) {
 		ct_tus_opened(tus, result);
@@ -288,10 +348,11 @@ static void opened_patch(void *arg, int result)
 		(void)answer_ended(tus);
 		return;
 	}
-	/* It was read in the head. */
-	(void)ct_http_header_u64(tus->request, "Upload-Offset", INT64_MAX, &offset);
-	if (offset != row->at.offset)
+	if (tus->offset != row->at.offset)
 		(void)ct_tus_fail(tus, CT_ERROR_OFFSET_CONFLICT);
+	else if (tus->length_bytes != CT_BLOB_LENGTH_UNKNOWN &&
+		 tus->length_bytes != row->length_bytes)
+		(void)ct_tus_fail(tus, CT_ERROR_LENGTH_MISMATCH);
 	else if (ct_http_has_body(tus->request) && tus->body_bytes > 0)
 		(void)ct_tus_fail(tus, CT_ERROR_TOO_LARGE);
 	else
@@ -300,8 +361,8 @@ static void opened_patch(void *arg, int result)
 
 static enum ct_http_next patch_head(struct ct_http_request *request, void *context)
 {
-	struct ct_uploads *uploads = context;
-	uint64_t offset;
+	uint64_t offset, length = CT_BLOB_LENGTH_UNKNOWN;
+	struct ct_tus *tus;
 
 	if (!ct_tus_is_spoken(request))
 		return ct_tus_refuse_version(request);
@@ -314,7 +375,17 @@ static enum ct_http_next patch_head(struct ct_http_request *request, void *conte
 	if (ct_http_header(request, "Upload-Checksum").data != NULL)
 		return ct_tus_refuse(
 		    request, CT_ERROR_INVALID_HEADER, "Upload-Checksum is not supported");
-	return open_session(uploads, request, CT_SESSION_APPEND, offset, opened_patch);
+	if (ct_http_header_u64(request, "Upload-Length", INT64_MAX, &length) < 0)
+		return ct_tus_refuse(request, CT_ERROR_INVALID_HEADER,
+		    "Upload-Length must be a decimal number of bytes");
+	int r = ct_tus_new(context, request, &tus);
+	if (r < 0)
+		return ct_tus_refuse(request, r, ct_error_text(r));
+	tus->appends = true;
+	tus->has_chunk = ct_http_has_body(request);
+	tus->offset = offset;
+	tus->length_bytes = length;
+	return open_session(tus, CT_SESSION_APPEND, opened_patch);
 }
 
 /* ---- HEAD ---- */
@@ -334,7 +405,10 @@ static void opened_head(void *arg, int result)
 	}
 	struct ct_http_response *response = ct_tus_response(200);
 	add_progress(tus, response);
-	ct_http_response_header_u64(response, "Upload-Length", row->length_bytes);
+	if (row->length_bytes == CT_BLOB_LENGTH_UNKNOWN)
+		ct_http_response_header(response, "Upload-Defer-Length", "1");
+	else
+		ct_http_response_header_u64(response, "Upload-Length", row->length_bytes);
 	if (row->metadata[0] != '\0')
 		ct_http_response_header(response, "Upload-Metadata", row->metadata);
 	(void)answer(tus, response);
@@ -348,7 +422,7 @@ static enum ct_http_next head_head(struct ct_http_request *request, void *contex
 	    ct_http_header(request, "Upload-Complete").data != NULL)
 		return ct_tus_refuse(request, CT_ERROR_INVALID_HEADER,
 		    "HEAD asks for the offset and does not tell one");
-	return open_session(context, request, CT_SESSION_READ, 0, opened_head);
+	return open_for(context, request, CT_SESSION_READ, opened_head);
 }
 
 /* ---- DELETE ---- */
@@ -383,15 +457,22 @@ static enum ct_http_next delete_head(struct ct_http_request *request, void *cont
 {
 	if (!ct_tus_is_spoken(request))
 		return ct_tus_refuse_version(request);
-	return open_session(context, request, CT_SESSION_CANCEL, 0, opened_delete);
+	return open_for(context, request, CT_SESSION_CANCEL, opened_delete);
 }
 
-/* ---- POST on an upload: X-HTTP-Method-Override ---- */
+/*
+ * ---- POST on an upload: X-HTTP-Method-Override ----
+ * The engine's log and counters have it as POST.
+ */
 
 static enum ct_http_next override_head(struct ct_http_request *request, void *context)
 {
 	struct ct_slice method = ct_http_header(request, "X-HTTP-Method-Override");
 
+	if (ct_slice_equal(method, "HEAD"))
+		return head_head(request, context);
+	if (ct_slice_equal(method, "OPTIONS"))
+		return ct_tus_options_head(request, context);
 	if (ct_slice_equal(method, "PATCH"))
 		return patch_head(request, context);
 	if (ct_slice_equal(method, "DELETE"))
@@ -402,7 +483,7 @@ static enum ct_http_next override_head(struct ct_http_request *request, void *co
 
 /* ---- routes ---- */
 
-static const struct ct_http_handler on_options = { options_head, NULL, NULL, NULL };
+static const struct ct_http_handler on_options = { ct_tus_options_head, NULL, NULL, NULL };
 static const struct ct_http_handler on_create = { ct_tus_create_head, ct_tus_body, ct_tus_end,
 	ct_tus_gone };
 static const struct ct_http_handler on_patch = { patch_head, ct_tus_body, ct_tus_end, ct_tus_gone };

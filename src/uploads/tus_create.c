@@ -17,12 +17,19 @@ struct creation {
 
 static const char *check_length(struct ct_http_request *request, uint64_t *ret_length)
 {
-	if (ct_http_header(request, "Upload-Defer-Length").data != NULL)
-		return "Upload-Defer-Length is not supported; send Upload-Length";
+	struct ct_slice deferred = ct_http_header(request, "Upload-Defer-Length");
+
 	if (ct_http_header(request, "Upload-Concat").data != NULL)
 		return "Upload-Concat is not supported; send the file as one upload";
-	if (ct_http_header_u64(request, "Upload-Length", INT64_MAX, ret_length) != 1)
-		return "Upload-Length must be there once, as a decimal number of bytes";
+	int r = ct_http_header_u64(request, "Upload-Length", INT64_MAX, ret_length);
+	if (r < 0 || (r == 0 && deferred.data == NULL))
+		return "Upload-Length must be a decimal number of bytes; or send "
+		       "Upload-Defer-Length: 1";
+	if (deferred.data == NULL)
+		return NULL;
+	if (r != 0 || !ct_slice_equal(deferred, "1"))
+		return "Upload-Defer-Length must be 1, and come without Upload-Length";
+	*ret_length = CT_BLOB_LENGTH_UNKNOWN;
 	return NULL;
 }
 
@@ -70,22 +77,50 @@ static enum ct_http_next refuse_size(
 	    request, ct_answer_problem(uploads, request, NULL, error, value_bytes));
 }
 
-static enum ct_http_next refuse_chunk(
-    struct ct_http_request *request, uint64_t limit_bytes, uint64_t value_bytes)
+/* A body that is longer than the upload, where both are told. */
+static enum ct_http_next refuse_chunk(struct ct_uploads *uploads, struct ct_http_request *request,
+    const struct creation *creation, uint64_t body_bytes)
 {
+	if (creation->length_bytes == CT_BLOB_LENGTH_UNKNOWN)
+		return refuse_size(uploads, request, CT_ERROR_TOO_LARGE, body_bytes);
 	struct ct_http_response *problem =
 	    ct_http_problem(request, CT_ERROR_TOO_LARGE, "the body is longer than Upload-Length");
 
-	ct_http_problem_limit(problem, limit_bytes, value_bytes);
+	ct_http_problem_limit(problem, creation->length_bytes, body_bytes);
 	return ct_http_answer(request, problem);
+}
+
+static enum ct_http_next begin(
+    struct ct_uploads *uploads, struct ct_http_request *request, const struct creation *creation)
+{
+	uint64_t limit = uploads->options.max_file_bytes;
+	uint64_t length = creation->length_bytes;
+	uint64_t body_bytes;
+
+	if (length == 0)
+		return refuse_size(uploads, request, CT_ERROR_EMPTY_BODY, 0);
+	if (length != CT_BLOB_LENGTH_UNKNOWN && length > limit)
+		return refuse_size(uploads, request, CT_ERROR_TOO_LARGE, length);
+	if (length < limit)
+		limit = length;
+	if (ct_tus_has_chunk_type(request) && ct_http_content_length(request, &body_bytes) &&
+	    body_bytes > limit)
+		return refuse_chunk(uploads, request, creation, body_bytes);
+	if (ct_uploads_is_full(uploads))
+		return refuse_size(uploads, request, CT_ERROR_LIMIT_REACHED, 0);
+	return create(uploads, request, creation);
 }
 
 enum ct_http_next ct_tus_create_head(struct ct_http_request *request, void *context)
 {
-	struct ct_uploads *uploads = context;
+	struct ct_slice method = ct_http_header(request, "X-HTTP-Method-Override");
 	struct creation creation;
-	uint64_t body_bytes;
 
+	if (ct_slice_equal(method, "OPTIONS"))
+		return ct_tus_options_head(request, context);
+	if (method.data != NULL && !ct_slice_equal(method, "POST"))
+		return ct_tus_refuse(request, CT_ERROR_METHOD_NOT_ALLOWED,
+		    "X-HTTP-Method-Override: /uploads takes OPTIONS and POST");
 	if (!ct_tus_is_spoken(request))
 		return ct_tus_refuse_version(request);
 	const char *wrong = check_length(request, &creation.length_bytes);
@@ -93,14 +128,5 @@ enum ct_http_next ct_tus_create_head(struct ct_http_request *request, void *cont
 		wrong = check_metadata(request, &creation);
 	if (wrong != NULL)
 		return ct_tus_refuse(request, CT_ERROR_INVALID_HEADER, wrong);
-	if (creation.length_bytes == 0)
-		return refuse_size(uploads, request, CT_ERROR_EMPTY_BODY, 0);
-	if (creation.length_bytes > uploads->options.max_file_bytes)
-		return refuse_size(uploads, request, CT_ERROR_TOO_LARGE, creation.length_bytes);
-	if (ct_tus_has_chunk_type(request) && ct_http_content_length(request, &body_bytes) &&
-	    body_bytes > creation.length_bytes)
-		return refuse_chunk(request, creation.length_bytes, body_bytes);
-	if (ct_uploads_is_full(uploads))
-		return refuse_size(uploads, request, CT_ERROR_LIMIT_REACHED, 0);
-	return create(uploads, request, &creation);
+	return begin(context, request, &creation);
 }

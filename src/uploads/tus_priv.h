@@ -13,7 +13,8 @@
 #include "uploads/uploads_priv.h"
 
 #define CT_TUS_VERSION "1.0.0"
-#define CT_TUS_EXTENSIONS "creation,creation-with-upload,termination,expiration"
+#define CT_TUS_EXTENSIONS \
+	"creation,creation-with-upload,creation-defer-length,termination,expiration"
 #define CT_TUS_MEDIA_TYPE "application/offset+octet-stream"
 
 struct ct_tus {
@@ -58,7 +59,9 @@ enum ct_http_next ct_tus_body(
 enum ct_http_next ct_tus_end(struct ct_http_request *request, void *context);
 void ct_tus_gone(struct ct_http_request *request, void *context);
 
-/* ---- tus_create.c ---- */
+/* ---- heads ---- */
+
+enum ct_http_next ct_tus_options_head(struct ct_http_request *request, void *context);
 
 enum ct_http_next ct_tus_create_head(struct ct_http_request *request, void *context);
 

@@ -246,7 +246,12 @@ int world_create(struct world *world, struct ct_session *session, uint64_t lengt
 int world_start_open(struct world *world, struct ct_session *session, const char *id,
     enum ct_session_purpose purpose, uint64_t offset)
 {
-	struct ct_session_open open = { id, purpose, offset, CT_BLOB_LENGTH_UNKNOWN };
+	struct ct_session_open open = {
+		.id = id,
+		.purpose = purpose,
+		.offset = offset,
+		.body_bytes = CT_BLOB_LENGTH_UNKNOWN,
+	};
 
 	return ct_session_open(session, &open, step_done, world);
 }

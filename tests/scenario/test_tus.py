@@ -128,7 +128,6 @@ class Tus(unittest.TestCase):
                 ({"Upload-Length": "-1"}, 400), ({"Upload-Length": "x"}, 400), ({}, 400),
                 ({"Upload-Length": "0"}, 400), ({"Upload-Length": str((200 << 20) + 1)}, 413),
                 ({"Upload-Length": "99999999999999999999"}, 400),
-                ({"Upload-Defer-Length": "1"}, 400),
                 ({"Upload-Length": "5", "Upload-Metadata": "filename !!!"}, 400),
                 ({"Upload-Length": "5", "Upload-Metadata": "a YQ==,a YQ=="}, 400)):
             answer = self.server.request("POST", "/uploads", headers={**TUS, **headers})

@@ -75,6 +75,11 @@ class TusJs(unittest.TestCase):
         self.assertEqual(result["requests"][0], ["POST", 201])
         self.check(result)
 
+    def test_stream_of_unknown_length(self):
+        result = self.run_client("--defer-length", "--chunk", "700000")
+        self.assertGreater(len(result["requests"]), 3)
+        self.check(result)
+
     def test_abort_and_resume(self):
         result = self.run_client("--break-at", "700000", "--chunk", "300000")
         self.assertIn(["HEAD", 200], result["requests"])

@@ -191,7 +191,29 @@ int open_for(struct ct_session *session, const char *id, enum ct_session_purpose
     uint64_t offset, uint64_t body_bytes)
 {
 	struct awaited awaited;
-	struct ct_session_open open = { id, purpose, offset, body_bytes };
+	struct ct_session_open open = {
+		.id = id,
+		.purpose = purpose,
+		.offset = offset,
+		.body_bytes = body_bytes,
+	};
+
+	await_begin(&awaited);
+	return await(&awaited, ct_session_open(session, &open, done, &awaited));
+}
+
+int open_telling(struct ct_session *session, const char *id, uint64_t offset, uint64_t body_bytes,
+    uint64_t length)
+{
+	struct awaited awaited;
+	struct ct_session_open open = {
+		.id = id,
+		.purpose = CT_SESSION_APPEND,
+		.offset = offset,
+		.body_bytes = body_bytes,
+		.has_length = true,
+		.length_bytes = length,
+	};
 
 	await_begin(&awaited);
 	return await(&awaited, ct_session_open(session, &open, done, &awaited));

@@ -39,6 +39,9 @@ struct ct_session *session_new(struct fixture *fixture);
 int create(struct ct_session *session, uint64_t length);
 int open_for(struct ct_session *session, const char *id, enum ct_session_purpose purpose,
     uint64_t offset, uint64_t body_bytes);
+/* For appending, and says how long the upload is. */
+int open_telling(struct ct_session *session, const char *id, uint64_t offset, uint64_t body_bytes,
+    uint64_t length);
 int checkpoint(struct ct_session *session);
 int save(struct ct_session *session);
 int finish(struct ct_session *session);

@@ -24,7 +24,9 @@ static const struct ct_uploads_options plain = { 0 };
 Test(session, whole_upload_makes_an_image)
 {
 	struct fixture fixture;
-	struct ct_session_start start = { CT_BLOB_LENGTH_UNKNOWN, "a.png", NULL, "" };
+	struct ct_session_start start = {
+		.length_bytes = CT_BLOB_LENGTH_UNKNOWN, .filename = "a.png", .key_id = ""
+	};
 	char *data = make_png(LENGTH, 1);
 	char id[CT_ID_CHARS + 1];
 
@@ -47,7 +49,9 @@ Test(session, whole_upload_makes_an_image)
 Test(session, small_whole_upload_of_unknown_length)
 {
 	struct fixture fixture;
-	struct ct_session_start start = { CT_BLOB_LENGTH_UNKNOWN, "", NULL, "" };
+	struct ct_session_start start = {
+		.length_bytes = CT_BLOB_LENGTH_UNKNOWN, .filename = "", .key_id = ""
+	};
 	char *data = make_png(200, 1);
 
 	fixture_open(&fixture, &plain, CAPACITY);
@@ -70,7 +74,7 @@ Test(session, small_whole_upload_of_unknown_length)
 Test(session, broken_whole_upload_leaves_nothing)
 {
 	struct fixture fixture;
-	struct ct_session_start start = { LENGTH, "", NULL, "" };
+	struct ct_session_start start = { .length_bytes = LENGTH, .filename = "", .key_id = "" };
 	char *data = make_png(LENGTH, 1);
 	uint64_t before, after;
 
@@ -306,7 +310,9 @@ Test(session, refuses_by_size)
 {
 	struct fixture fixture;
 	struct ct_uploads_options small = { .max_file_bytes = 1000 };
-	struct ct_session_start start = { CT_BLOB_LENGTH_UNKNOWN, "", NULL, "" };
+	struct ct_session_start start = {
+		.length_bytes = CT_BLOB_LENGTH_UNKNOWN, .filename = "", .key_id = ""
+	};
 	char *data = make_png(LENGTH, 6);
 
 	fixture_open(&fixture, &small, CAPACITY);

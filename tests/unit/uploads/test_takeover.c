@@ -100,7 +100,12 @@ static void opened(void *arg, int result)
 static void begin_open(struct fixture *fixture, struct newcomer *newcomer, const char *id,
     enum ct_session_purpose purpose, uint64_t offset)
 {
-	struct ct_session_open open = { id, purpose, offset, CT_BLOB_LENGTH_UNKNOWN };
+	struct ct_session_open open = {
+		.id = id,
+		.purpose = purpose,
+		.offset = offset,
+		.body_bytes = CT_BLOB_LENGTH_UNKNOWN,
+	};
 
 	*newcomer = (struct newcomer){ .session = session_new(fixture) };
 	cr_assert_eq(ct_session_open(newcomer->session, &open, opened, newcomer), 0);

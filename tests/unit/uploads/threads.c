@@ -84,7 +84,12 @@ static struct ct_session *session_new(struct client *client)
 static int open_for(struct client *client, struct ct_session *session, int which,
     enum ct_session_purpose purpose, uint64_t offset)
 {
-	struct ct_session_open open = { ids[which], purpose, offset, CT_BLOB_LENGTH_UNKNOWN };
+	struct ct_session_open open = {
+		.id = ids[which],
+		.purpose = purpose,
+		.offset = offset,
+		.body_bytes = CT_BLOB_LENGTH_UNKNOWN,
+	};
 
 	return await(client, ct_session_open(session, &open, done, client));
 }
@@ -151,7 +156,9 @@ static void *run(void *arg)
 
 static void create_all(struct client *client)
 {
-	struct ct_session_start start = { LENGTH, "a.bin", NULL, "" };
+	struct ct_session_start start = {
+		.length_bytes = LENGTH, .filename = "a.bin", .key_id = ""
+	};
 
 	for (int i = 0; i < UPLOADS; i++) {
 		struct ct_session *session = session_new(client);
