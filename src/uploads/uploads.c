@@ -26,7 +26,8 @@ static void fill_defaults(struct ct_uploads_options *options)
 	if (options->expiry_ms == 0)
 		options->expiry_ms = CT_UPLOADS_EXPIRY_MS;
 	if (options->orphan_sweep_ms == 0)
-		options->orphan_sweep_ms = ORPHAN_SWEEP_MS;
+		options->orphan_sweep_ms =
+		    options->expiry_ms < ORPHAN_SWEEP_MS ? options->expiry_ms : ORPHAN_SWEEP_MS;
 	if (options->takeover_ms == 0)
 		options->takeover_ms = TAKEOVER_MS;
 }
@@ -71,7 +72,8 @@ int ct_uploads_new(const struct ct_uploads_options *options, struct ct_uploads *
 		return r;
 	}
 	ct_registry_init(&uploads->registry, uploads->options.takeover_ms);
-	uploads->orphans_seen_ms = ct_clock_monotonic_ms();
+	/* First at the first tick: a server that is often started again would never come to it. */
+	uploads->orphans_seen_ms = ct_clock_monotonic_ms() - uploads->options.orphan_sweep_ms;
 	*ret_uploads = ct_steal(uploads);
 	return 0;
 }

@@ -39,7 +39,7 @@ struct ct_uploads_options {
 	uint64_t max_file_bytes;   /* [CT_UPLOADS_MAX_FILE_BYTES] */
 	unsigned max_open_uploads; /* resumable ones not yet ended [CT_UPLOADS_MAX_OPEN] */
 	int64_t expiry_ms;	   /* of a resumable one, from its last byte [24 h] */
-	int64_t orphan_sweep_ms;   /* between looks for staging files without a row [1 h] */
+	int64_t orphan_sweep_ms;   /* between looks for files without a row [1 h, or expiry] */
 	int64_t takeover_ms;	   /* how long one waits for an upload's holder [20 s] */
 };
 

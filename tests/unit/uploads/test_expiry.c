@@ -132,3 +132,22 @@ Test(expiry, removes_staging_without_a_row)
 	fixture_close(&fixture);
 	free(data);
 }
+
+Test(expiry, looks_for_staging_without_a_row_soon_after_a_start)
+{
+	struct fixture fixture;
+	struct ct_uploads_options options = { 0 };
+	struct ct_blob_writer *writer;
+	struct ct_blob_writer_options orphan = {
+		.staging_id = "0123456789abcdef0123456789abcdef",
+		.declared_bytes = 10,
+	};
+
+	fixture_open(&fixture, &options, CAPACITY);
+	cr_assert_eq(ct_blob_writer_begin(fixture.store, &orphan, &writer), 0);
+	ct_blob_writer_close(writer);
+	ct_clock_shift_wall_ms(2 * DAY_MS);
+	cr_assert_eq(ct_uploads_tick(fixture.uploads), 0);
+	cr_expect_eq(count_staging(&fixture), 0);
+	fixture_close(&fixture);
+}
