@@ -58,6 +58,9 @@ class Operation:
         self.digest = hashlib.sha256(self.data).hexdigest()
         self.acknowledged = None
 
+    def prepare(self):
+        """What must be there before."""
+
     def call(self, method, path, body=None, headers=None):
         """An answer; None when the connection broke. A refusal must say what it is."""
         try:
@@ -200,6 +203,18 @@ class Bench:
         self.server.stop()
         self.server.start()
 
+    def prepare(self, name):
+        """An operation whose fault may come. A kill may strike after the last one had its end."""
+        if self.is_dead():
+            self.revive()
+        operation = OPERATIONS[name](self.server, self.seed)
+        try:
+            operation.prepare()
+        except BROKEN:
+            self.revive()
+            operation.prepare()
+        return operation
+
     def threads(self, group):
         base = pathlib.Path(f"/proc/{self.server.process.pid}/task")
         return [entry.name for entry in base.iterdir()
@@ -261,8 +276,7 @@ def end_trace(tracer):
 def watch(bench, name, group):
     """{system call: most often made by one thread of the group} in a clean run."""
     log = bench.folder / "trace"
-    operation = OPERATIONS[name](bench.server, bench.seed)
-    getattr(operation, "prepare", lambda: None)()
+    operation = bench.prepare(name)
     tracer = bench.trace(group, "--output-separately", "-o", str(log))
     if tracer is None:
         return {}
@@ -290,8 +304,7 @@ def cases(bench, name):
 def strike(bench, name, case, fault):
     """One run with one fault; True if it struck."""
     group, call, number = case
-    operation = OPERATIONS[name](bench.server, bench.seed)
-    getattr(operation, "prepare", lambda: None)()
+    operation = bench.prepare(name)
     how = "signal=SIGKILL" if fault == "kill" else f"error={fault}"
     log = bench.folder / "struck"
     tracer = bench.trace(group, "-o", str(log), "-e", f"trace={call}",
@@ -304,6 +317,7 @@ def strike(bench, name, case, fault):
         raise Fault(f"{name}: {fault} at {call} number {number} of {group}: {error}") from None
     finally:
         end_trace(tracer)
+    starts += bench.is_dead()
     if operation.acknowledged:
         bench.acknowledged += 1
     if operation.acknowledged == operation.digest:

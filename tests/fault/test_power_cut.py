@@ -20,7 +20,8 @@ class PowerCut(unittest.TestCase):
     def cut(self, kind, apart):
         for _ in range(ROUNDS):
             acknowledged, lost = power_cut.one_round(kind, apart, 1.5)
-            print(f"{kind}: acknowledged {acknowledged}, lost {len(lost)}")
+            print(f"{kind}: acknowledged {acknowledged}, present {acknowledged - len(lost)}, "
+                  f"lost {len(lost)}")
             self.assertGreater(acknowledged, 10)
             self.assertEqual(lost, [])
 
