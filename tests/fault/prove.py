@@ -13,6 +13,8 @@ import sys
 TESTS = pathlib.Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS / "scenario"), str(TESTS / "sabotage")]
 import harness  # noqa: E402
+import hostile  # noqa: E402
+import kills  # noqa: E402
 import power_cut  # noqa: E402
 import sabotage  # noqa: E402
 import system_calls  # noqa: E402
@@ -62,6 +64,29 @@ def calls(options):
     return good
 
 
+def killed(options):
+    name = "kill -9 in a loop, sweep, expiry, dedupe racing"
+    count, ledger = kills.run(options.seed, options.uploads,
+                              progress=lambda text: say(f"{name}: {text}"))
+    return row(name, count, ledger.count(), ledger.lost, ledger.wrong)
+
+
+def hostiles(options):
+    say("hostile images and mutants")
+    driven = hostile.drive(options.mutants, options.seed, not options.short)
+    times = options.mutants + int(driven.figures.get("corpus", 0))
+    unanswered = () if driven.answered() == times else (f"{driven.answered()} of {times} answered",)
+    good = row("hostile images and mutants, to workers", times, driven.answered(),
+               driven.complaints, unanswered)
+    print(f"    worst: {driven.figures.get('worst_ms')} ms, "
+          f"{driven.figures.get('worst_mib')} MiB;",
+          ", ".join(f"{count} {code}" for code, count in sorted(driven.counts.items())))
+    files = {name: data for name, data in hostile.corpus_files(not options.short).items() if data}
+    say("hostile images")
+    ends, complaints = hostile.serve(files)
+    return good & row("hostile images, to a server", len(files), len(ends), complaints)
+
+
 def defects(_):
     say("building")
     chosen = sabotage.defects()
@@ -81,19 +106,28 @@ def model(options):
                int(count.group(1)) if count else 0, (), wrong)
 
 
-PARTS = {"calls": calls, "power": power, "model": model, "sabotage": defects}
+PARTS = {"calls": calls, "power": power, "kills": killed, "model": model, "hostile": hostiles,
+         "sabotage": defects}
+# What each option is when it is not given: in the long form, in the short one.
+DEFAULTS = {"rounds": (20, 2), "limit": (None, 2), "uploads": (1000, 50),
+            "operations": (1000000, 100000), "mutants": (20000, 500)}
 
 
 def main():
     parser = argparse.ArgumentParser(prog="tools/prove", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=20, help="power cuts a row [20]")
+    parser.add_argument("--short", action="store_true", help="the short form of each part")
+    parser.add_argument("--rounds", type=int, metavar="N", help="power cuts a row [20]")
     parser.add_argument("--limit", type=int, metavar="N",
                         help="only N system calls of each kind, by chance [all]")
-    parser.add_argument("--operations", type=int, default=1000000, metavar="N",
-                        help="of the model check [1000000]")
+    parser.add_argument("--uploads", type=int, metavar="N", help="while kills come [1000]")
+    parser.add_argument("--operations", type=int, metavar="N", help="of the model check [1000000]")
+    parser.add_argument("--mutants", type=int, metavar="N", help="of valid images [20000]")
     parser.add_argument("--only", choices=PARTS, action="append", help="only this part")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))
     options = parser.parse_args()
+    for name, forms in DEFAULTS.items():
+        if getattr(options, name) is None:
+            setattr(options, name, forms[options.short])
     random.seed(options.seed)
     print(f"{platform.system()} {platform.release()}, {platform.machine()}, {os.cpu_count()} cores, "
           f"seed {options.seed}")
