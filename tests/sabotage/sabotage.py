@@ -4,6 +4,7 @@ is run, and must fail. A patch begins with two lines, `What:` and `Caught-by:`; 
 
     unit NAME                              a test of meson
     scenario FILE CLASS.TEST               one of tests/scenario
+    fault FILE CLASS.TEST                  one of tests/fault
 
 The copy lies in a temporary folder, so the sources stay clean, and keeps its build between defects.
 """
@@ -74,7 +75,7 @@ class Copy:
                                   check=False).returncode == 0
         file, test = rest.split(" ")
         return subprocess.run(
-            [sys.executable, str(self.tree / "tests" / "scenario" / f"{file}.py"), test],
+            [sys.executable, str(self.tree / "tests" / kind / f"{file}.py"), test],
             env=dict(os.environ, CALOTYPE_BUILD=str(self.build), CALOTYPE_VARIANT="gcc",
                      CALOTYPE_REPORT=""),
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode == 0

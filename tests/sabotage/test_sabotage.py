@@ -34,7 +34,7 @@ class Sabotage(unittest.TestCase):
                     self.assertRegex(units, rf"(?m)(^| / ){re.escape(rest)}$")
                 else:
                     file, test = rest.split(" ")
-                    text = (harness.ROOT / "tests/scenario" / f"{file}.py").read_text()
+                    text = (harness.ROOT / "tests" / kind / f"{file}.py").read_text()
                     for name in (f"class {test.split('.')[0]}(", f"def {test.split('.')[1]}("):
                         self.assertTrue(name in text, f"{file} has no {name}")
 
