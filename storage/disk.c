@@ -33,6 +33,7 @@ struct ct_disk_calls ct_disk_calls = {
 	.open_nameless = open_nameless,
 	.renameat2 = renameat2,
 	.syncfs = syncfs,
+	.sync_file_range = sync_file_range,
 };
 
 CT_DEFINE_CLEANUP(close_directory_stream, DIR *, (void)closedir)
@@ -192,7 +193,7 @@ static int reopen(struct ct_disk *disk, struct ct_blob_stage *stage, uint64_t of
 
 	stage->has_name = true;
 	uint64_t blocks_bytes = (uint64_t)status.st_blocks * STAT_BLOCK_BYTES;
-	stage->reserved_to = offset;
+	stage->reserved_to = stage->ahead_to = offset;
 	r = ct_disk_space_reserve(disk, stage, first_reservation(disk, stage, offset),
 	    blocks_bytes > offset ? blocks_bytes - offset : 0);
 	if (r < 0)
@@ -208,6 +209,7 @@ static void stage_free(struct ct_disk *disk, struct ct_blob_stage *stage)
 	ct_disk_space_release(disk, stage, UINT64_MAX);
 	if (stage->is_named)
 		leave(disk, stage);
+	ct_disk_ahead_free(stage->ahead);
 	/* What a sync has promised is on the disk; about the rest close() has nothing to tell. */
 	ct_close_fd(&stage->fd);
 	free(stage);
@@ -455,6 +457,7 @@ static void disk_close(void *backend)
 	struct ct_disk *disk = backend;
 
 	CT_ASSERT(disk->named_stages == NULL && disk->space.pending_bytes == 0);
+	CT_ASSERT(atomic_load(&disk->writeouts) == 0);
 	ct_disk_layout_close(disk);
 	ct_lock_done(&disk->space.lock);
 	free(disk);
@@ -468,6 +471,7 @@ static const struct ct_blob_backend_ops disk_ops = {
 	.stage_write = stage_write,
 	.stage_read = stage_read,
 	.stage_sync = stage_sync,
+	.stage_writeout = ct_disk_stage_writeout,
 	.stage_publish = stage_publish,
 	.stage_close = stage_close,
 	.staging_remove = staging_remove,
@@ -497,6 +501,7 @@ int ct_blob_store_open_disk(const struct ct_disk_options *options, struct ct_blo
 		disk->class_fds[class] = -1;
 	atomic_init(&disk->unhealthy, false);
 	atomic_init(&disk->is_dirty, false);
+	atomic_init(&disk->writeouts, 0);
 	disk->is_async = options->is_async;
 	ct_lock_init(&disk->space.lock, CT_LOCK_SPACE);
 	disk->space.assumed_free = options->assumed_free;

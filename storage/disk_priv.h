@@ -1,7 +1,8 @@
 /*
  * The inside of the disk store: disk.c (stages, objects, operations), disk_layout.c (the data
  * directory), disk_space.c (who may still declare how much), disk_publish.c (the durable way from
- * staging to a name). The disk format and each step are told in storage/README.md.
+ * staging to a name), disk_writeout.c (writing ahead). The disk format and each step are told in
+ * storage/README.md.
  */
 #ifndef CT_STORAGE_DISK_PRIV_H
 #define CT_STORAGE_DISK_PRIV_H
@@ -12,6 +13,8 @@
 #include <sys/types.h>
 
 #define CT_DISK_NAME_CHARS 65 /* "ab/<62 hex>" */
+
+struct ct_disk_ahead;
 
 struct ct_disk_space {
 	uint64_t reserve_bytes; /* set once */
@@ -27,7 +30,8 @@ struct ct_disk {
 	uint64_t window_bytes;
 	bool is_async; /* set once: syncing is left to ct_disk_flush() */
 	atomic_bool unhealthy;
-	atomic_bool is_dirty; /* async: something was not synced yet */
+	atomic_bool is_dirty;  /* async: something was not synced yet */
+	atomic_uint writeouts; /* under way */
 	struct ct_disk_space space;
 	struct ct_blob_stage *named_stages; /* under space.lock: those that are open */
 };
@@ -46,7 +50,9 @@ struct ct_blob_stage {
 	uint64_t reserved_to;	/* bytes before this are allocated or counted as pending */
 	uint64_t pending_bytes; /* this stage's part of the two sums above */
 	uint64_t held_bytes;
-	struct ct_blob_stage *next; /* under space.lock */
+	uint64_t ahead_to;	     /* bytes before this were handed out to be written */
+	struct ct_disk_ahead *ahead; /* NULL: none yet */
+	struct ct_blob_stage *next;  /* under space.lock */
 };
 
 /* ---- disk_layout.c ---- */
@@ -82,6 +88,14 @@ int ct_disk_publish(struct ct_disk *disk, struct ct_blob_stage *stage, uint64_t 
 int ct_disk_publish_again(
     struct ct_disk *disk, enum ct_blob_class class, const struct ct_digest *digest);
 
+/* ---- disk_writeout.c ---- */
+
+/* An operation of the backend. */
+bool ct_disk_stage_writeout(void *backend, struct ct_blob_stage *stage, uint64_t written_to,
+    struct ct_blob_writeout **ret_writeout);
+/* The stage ends; a piece under way keeps what it needs. NULL is allowed. */
+void ct_disk_ahead_free(struct ct_disk_ahead *ahead);
+
 /* ---- disk_upkeep.c: operations of the backend ---- */
 
 int ct_disk_object_visit(void *backend, enum ct_blob_class class, unsigned shard,
@@ -116,6 +130,7 @@ struct ct_disk_calls {
 	int (*fdatasync)(int fd);
 	int (*fallocate)(int fd, int mode, off_t offset, off_t length);
 	int (*syncfs)(int fd);
+	int (*sync_file_range)(int fd, off_t offset, off_t length, unsigned flags);
 	int (*open_nameless)(int directory_fd); /* O_TMPFILE */
 	int (*renameat2)(
 	    int old_fd, const char *old_name, int new_fd, const char *new_name, unsigned flags);

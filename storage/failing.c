@@ -145,6 +145,16 @@ static int stage_sync(void *backend, struct ct_blob_stage *stage)
 	return r < 0 ? r : fault.error;
 }
 
+static bool stage_writeout(void *backend, struct ct_blob_stage *stage, uint64_t written_to,
+    struct ct_blob_writeout **ret_writeout)
+{
+	struct failing *failing = backend;
+	const struct ct_blob_store *inner = failing->inner;
+
+	return inner->ops->stage_writeout != NULL &&
+	       inner->ops->stage_writeout(inner->backend, stage, written_to, ret_writeout);
+}
+
 static int stage_publish(void *backend, struct ct_blob_stage *stage, uint64_t size_bytes,
     const struct ct_digest *digest, bool *ret_was_present)
 {
@@ -302,6 +312,7 @@ static const struct ct_blob_backend_ops failing_ops = {
 	.stage_write = stage_write,
 	.stage_read = stage_read,
 	.stage_sync = stage_sync,
+	.stage_writeout = stage_writeout,
 	.stage_publish = stage_publish,
 	.stage_close = stage_close,
 	.staging_remove = staging_remove,

@@ -11,6 +11,7 @@
 #include "base/assert.h"
 #include "base/cleanup.h"
 #include "base/hash.h"
+#include "calotype/blob_writeout.h"
 #include "calotype/error.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -211,6 +212,27 @@ int ct_blob_writer_read(
 uint64_t ct_blob_writer_offset(const struct ct_blob_writer *writer)
 {
 	return writer->offset;
+}
+
+bool ct_blob_writer_writeout(struct ct_blob_writer *writer, struct ct_blob_writeout **ret_writeout)
+{
+	const struct ct_blob_store *store = writer->store;
+
+	CT_ASSERT(!writer->committed);
+	if (store->ops->stage_writeout == NULL || writer->stage == NULL)
+		return false;
+	return store->ops->stage_writeout(
+	    store->backend, writer->stage, writer->offset, ret_writeout);
+}
+
+void ct_blob_writeout_run(struct ct_blob_writeout *writeout)
+{
+	writeout->run(writeout);
+}
+
+void ct_blob_writeout_drop(struct ct_blob_writeout *writeout)
+{
+	writeout->drop(writeout);
 }
 
 int ct_blob_writer_sync(struct ct_blob_writer *writer, struct ct_blob_checkpoint *ret_checkpoint)

@@ -8,9 +8,16 @@
 
 #include "calotype/blob.h"
 #include "calotype/blob_upkeep.h"
+#include "calotype/blob_writeout.h"
 
 struct ct_blob_stage;  /* an open staging file */
 struct ct_blob_object; /* an open blob */
+
+/* A backend's own begins with this; see blob_writeout.h. */
+struct ct_blob_writeout {
+	void (*run)(struct ct_blob_writeout *writeout);
+	void (*drop)(struct ct_blob_writeout *writeout);
+};
 
 struct ct_blob_backend_ops {
 	void (*close)(void *backend);
@@ -30,6 +37,11 @@ struct ct_blob_backend_ops {
 	int (*stage_read)(void *backend, struct ct_blob_stage *stage, uint64_t offset,
 	    void *ret_data, size_t length_bytes);
 	int (*stage_sync)(void *backend, struct ct_blob_stage *stage);
+	/* ct_blob_writer_writeout() of the bytes before `written_to`; NULL: nothing to be early
+	 * for.
+	 */
+	bool (*stage_writeout)(void *backend, struct ct_blob_stage *stage, uint64_t written_to,
+	    struct ct_blob_writeout **ret_writeout);
 	/* Trims to `size_bytes`, makes bytes and name durable as the class asks. */
 	int (*stage_publish)(void *backend, struct ct_blob_stage *stage, uint64_t size_bytes,
 	    const struct ct_digest *digest, bool *ret_was_present);

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/thread_pool.h"
 #include "calotype/blob_upkeep.h"
+#include "calotype/blob_writeout.h"
 #include "calotype/error.h"
 #include "metrics/metrics.h"
 #include "metadata/uploads.h"
@@ -376,6 +377,21 @@ static int append(struct ct_session *session, const void *data, size_t length)
 	return r;
 }
 
+static void run_writeout(void *arg)
+{
+	ct_blob_writeout_run(arg);
+}
+
+/* The disk begins while more comes in; the sync at the end then waits for less. */
+static void write_ahead(struct ct_session *session)
+{
+	struct ct_blob_writeout *piece;
+
+	if (ct_blob_writer_writeout(session->writer, &piece) &&
+	    ct_thread_pool_submit(session->uploads->options.commit_pool, run_writeout, piece) < 0)
+		ct_blob_writeout_drop(piece);
+}
+
 int ct_session_append(struct ct_session *session, const void *data, size_t length_bytes)
 {
 	CT_ASSERT_MAGIC(session, CT_SESSION_MAGIC);
@@ -385,6 +401,8 @@ int ct_session_append(struct ct_session *session, const void *data, size_t lengt
 	int r = append(session, data, length_bytes);
 	/* A full disk has taken nothing of `data`: ct_session_end() saves what came before. */
 	session->broken = r < 0 && r != CT_ERROR_INSUFFICIENT_SPACE;
+	if (r == 0)
+		write_ahead(session);
 	return r;
 }
 

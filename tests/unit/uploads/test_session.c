@@ -5,6 +5,7 @@
 #include "base/hash.h"
 #include "calotype/blob_upkeep.h"
 #include "calotype/error.h"
+#include "storage/disk_priv.h"
 #include "uploads/sniff.h"
 #include "uploads/session_priv.h"
 #include "metadata/sqlite_priv.h"
@@ -12,8 +13,11 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define CAPACITY ((uint64_t)64 << 20)
 #define LENGTH ((size_t)300000)
@@ -133,6 +137,59 @@ Test(session, resumes_on_disk)
 	cr_expect_eq(count_staging(&fixture), 0);
 	fixture_close(&fixture);
 	free(data);
+}
+
+static atomic_int ranges, range_error;
+
+static int note_range(int fd, off_t offset, off_t length, unsigned flags)
+{
+	int error = atomic_load(&range_error);
+
+	atomic_fetch_add(&ranges, 1);
+	errno = error;
+	return error == 0 ? sync_file_range(fd, offset, length, flags) : -1;
+}
+
+/* The commit pool begins to write while more comes in; what it meets there is final. */
+static void send_large(int error, int expected)
+{
+	struct fixture fixture;
+	size_t length = (size_t)20 << 20, piece = (size_t)1 << 20;
+	struct ct_session_start start = { length, "a.png", NULL, "" };
+	char *data = make_png(length, 30);
+	char id[CT_ID_CHARS + 1];
+	int r = 0;
+
+	atomic_store(&range_error, error);
+	ct_disk_calls.sync_file_range = note_range;
+	fixture_open_disk(&fixture);
+	struct ct_session *session = session_new(&fixture);
+	cr_assert_eq(ct_session_begin_whole(session, &start), 0);
+	memcpy(id, ct_session_row(session)->id, sizeof(id));
+	for (size_t sent = 0; sent < length && r == 0; sent += piece)
+		r = ct_session_append(session, data + sent, piece);
+	cr_assert(r == 0 || error != 0);
+	for (int i = 0; i < 1000 && atomic_load(&ranges) == 0; i++)
+		cr_assert_eq(usleep(10000), 0);
+	cr_assert_geq(atomic_load(&ranges), 1);
+	cr_assert_eq(r < 0 ? r : finish(session), expected);
+	end(&fixture, session);
+	if (expected == 0)
+		check_image(&fixture, id, data, length);
+	else
+		cr_assert_eq(row_of(&fixture, id).state, CT_UPLOAD_STATE_COUNT);
+	fixture_close(&fixture);
+	free(data);
+}
+
+Test(session, a_large_upload_is_written_out_while_it_comes)
+{
+	send_large(0, 0);
+}
+
+Test(session, a_failed_writeout_ends_in_no_image)
+{
+	send_large(EIO, CT_ERROR_STORE_UNHEALTHY);
 }
 
 Test(session, an_older_process_is_fenced_off)
