@@ -360,7 +360,9 @@ static int start_housekeeper(struct app *app)
 
 static int start(struct app *app)
 {
-	int r = ct_jobs_start(app->jobs);
+	int r = ct_log_late_start();
+	if (r == 0)
+		r = ct_jobs_start(app->jobs);
 	if (r == 0)
 		r = ct_uploads_start(app->uploads);
 	if (r == 0)
@@ -447,6 +449,7 @@ static void *limit_stop(void *arg)
 	ct_lock_release(&app->lock);
 	if (!stopped) {
 		ct_log(CT_LOG_WARNING, "stop.cut_off");
+		ct_log_late_stop();
 		quick_exit(EXIT_SUCCESS);
 	}
 	return NULL;
@@ -546,6 +549,7 @@ int ct_app_run(const struct ct_config *config)
 		delay_drain(&app);
 	}
 	stop(&app);
+	ct_log_late_stop();
 	ct_condition_done(&app.changed);
 	ct_lock_done(&app.lock);
 	if (r == 0)

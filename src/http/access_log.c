@@ -1,5 +1,6 @@
 /*
- * One line for each request, when it has ended. The query is left out: it may carry a signature.
+ * One line for each request, when it has ended: a late line of base/log.h, which says what a kill
+ * -9 may lose. The query is left out: it may carry a signature.
  */
 #include "http/request_priv.h"
 #include "base/assert.h"
@@ -32,7 +33,7 @@ void ct_http_access_log_refusal(const struct ct_http_server *server,
 	CT_ASSERT(status / 100 == 4);
 	if (!server->options.access_log)
 		return;
-	ct_log(CT_LOG_INFO, "http.request", CT_LOG_TEXT("id", request_id),
+	ct_log_late(CT_LOG_INFO, "http.request", CT_LOG_TEXT("id", request_id),
 	    CT_LOG_TEXT("peer", peer->text), CT_LOG_TEXT("method", ""), CT_LOG_TEXT("path", ""),
 	    CT_LOG_NUMBER("status", status), CT_LOG_NUMBER("in", 0), CT_LOG_NUMBER("out", 0),
 	    CT_LOG_NUMBER("ms", 0), CT_LOG_TEXT("key", ""));
@@ -46,7 +47,7 @@ void ct_http_access_log(const struct ct_http_request *request)
 	if (!connection->server->options.access_log)
 		return;
 	/* Status 0: the connection broke, and nobody was answered. */
-	ct_log(CT_LOG_INFO, "http.request", CT_LOG_TEXT("id", request->id),
+	ct_log_late(CT_LOG_INFO, "http.request", CT_LOG_TEXT("id", request->id),
 	    CT_LOG_TEXT("peer", request->client.text), CT_LOG_TEXT("method", request->method_text),
 	    CT_LOG_TEXT("path", request->path), CT_LOG_NUMBER("status", request->status),
 	    CT_LOG_NUMBER("in", request->received_bytes), CT_LOG_NUMBER("out", request->sent_bytes),

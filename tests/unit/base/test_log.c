@@ -3,6 +3,11 @@
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -135,4 +140,145 @@ Test(log, full_line_says_so)
 	cr_assert_not_null(end);
 	cr_assert_eq(end[strlen(" truncated=1\n")], '\0');
 	cr_assert_leq(strlen(line), 8192);
+}
+
+/* The time is kept for a second, and put together by hand. */
+Test(log, the_time_is_that_of_the_clock)
+{
+	static const int64_t steps_ms[] = { 0, 1, 1000, 999, 61001, -1000, 86400000,
+		INT64_C(-3000000000000), 7 };
+	for (size_t i = 0; i < sizeof(steps_ms) / sizeof(steps_ms[0]); i++) {
+		char before[CT_TIME_RFC3339_CHARS + 1], after[CT_TIME_RFC3339_CHARS + 1];
+		ct_clock_shift_wall_ms(steps_ms[i]);
+		ct_time_format_rfc3339(ct_clock_wall_ms(), before);
+		ct_log(CT_LOG_INFO, "test");
+		ct_time_format_rfc3339(ct_clock_wall_ms(), after);
+		cr_assert_not_null(next_line());
+		cr_assert(strncmp(line, before, CT_TIME_RFC3339_CHARS) >= 0, "%s %s", line, before);
+		cr_assert(strncmp(line, after, CT_TIME_RFC3339_CHARS) <= 0, "%s %s", line, after);
+	}
+}
+
+Test(log, numbers_of_each_length)
+{
+	char expected[64];
+	for (int64_t number = 1; number < INT64_MAX / 10; number *= 10) {
+		(void)snprintf(expected, sizeof(expected), " info test n=%lld m=-%lld\n",
+		    (long long)number - 1, (long long)number);
+		ct_log(CT_LOG_INFO, "test", CT_LOG_NUMBER("n", number - 1),
+		    CT_LOG_NUMBER("m", -number));
+		cr_assert_str_eq(next_line(), expected);
+	}
+}
+
+/* ---- late lines ---- */
+
+static void wait_for_line(void)
+{
+	struct pollfd readable = { .fd = read_fd, .events = POLLIN };
+	cr_assert_eq(poll(&readable, 1, 10000), 1);
+}
+
+Test(log, late_lines_are_written_together_and_soon)
+{
+	cr_assert_eq(ct_log_late_start(), 0);
+	for (int round = 0; round < 3; round++) {
+		for (int i = 0; i < 3; i++)
+			ct_log_late(CT_LOG_INFO, "test", CT_LOG_NUMBER("i", i));
+		wait_for_line();
+		const char *text = next_line();
+		cr_assert_str_eq(strchr(text, '\0') - strlen(" info test i=2\n"),
+		    " info test i=2\n", "in the order in which they came");
+		cr_assert_not_null(strstr(text, " info test i=1\n"));
+		cr_assert_null(next_line(), "all of them in one write");
+	}
+	ct_log_late_stop();
+}
+
+Test(log, late_lines_obey_the_level)
+{
+	cr_assert_eq(ct_log_late_start(), 0);
+	ct_log_late(CT_LOG_DEBUG, "hidden");
+	ct_log_late_stop();
+	cr_assert_null(next_line());
+}
+
+Test(log, a_stop_writes_what_is_there)
+{
+	ct_log_late_stop();
+	for (int round = 0; round < 2; round++) {
+		cr_assert_eq(ct_log_late_start(), 0);
+		ct_log_late(CT_LOG_INFO, "test");
+		ct_log_late_stop();
+		cr_assert_str_eq(next_line(), " info test\n");
+		ct_log_late(CT_LOG_INFO, "alone");
+		cr_assert_str_eq(next_line(), " info alone\n", "nobody would write it later");
+	}
+}
+
+/* A pipe takes no more than this in one, so lines of others come between whole lines. */
+Test(log, late_lines_are_written_in_pieces_of_whole_lines)
+{
+	char value[1000];
+	size_t lines = 0;
+	memset(value, 'x', sizeof(value) - 1);
+	value[sizeof(value) - 1] = '\0';
+	cr_assert_eq(ct_log_late_start(), 0);
+	for (int i = 0; i < 16; i++)
+		ct_log_late(CT_LOG_INFO, "test", CT_LOG_TEXT("a", value));
+	memset(value, 1, sizeof(value) - 1); /* six characters each */
+	ct_log_late(CT_LOG_INFO, "test", CT_LOG_TEXT("longer", value));
+	ct_log_late(CT_LOG_INFO, "end");
+	for (bool is_end = false; !is_end;) {
+		wait_for_line();
+		const char *text = next_line();
+		size_t length = strlen(line);
+		cr_assert_eq(line[length - 1], '\n');
+		cr_assert(length <= PIPE_BUF || strchr(line, '\n') == line + length - 1);
+		for (const char *at = line; (at = strchr(at, '\n')) != NULL; at++)
+			lines++;
+		is_end = strstr(text, " info end\n") != NULL;
+	}
+	cr_assert_eq(lines, 18);
+	ct_log_late_stop();
+}
+
+static void *read_all(void *arg)
+{
+	uint64_t *counted = arg;
+	unsigned long long dropped;
+	while (recv(read_fd, line, sizeof(line) - 1, 0) > 0) {
+		for (const char *at = line; (at = strchr(at, '\n')) != NULL; at++)
+			counted[0]++;
+		const char *told = strstr(line, "log.dropped lines=");
+		if (told != NULL && sscanf(told, "log.dropped lines=%llu", &dropped) == 1) {
+			counted[0]--;
+			counted[1] += dropped;
+		}
+		if (strstr(line, " info end\n") != NULL)
+			return NULL;
+		memset(line, 0, sizeof(line));
+	}
+	return NULL;
+}
+
+/* Nobody reads: a socket's buffer is full at once. No thread waits, and nothing grows. */
+Test(log, late_lines_do_not_wait_for_standard_error)
+{
+	enum { LINES = 20000 };
+	uint64_t counted[2] = { 0, 0 };
+	pthread_t reader;
+	char value[201];
+	memset(value, 'x', sizeof(value) - 1);
+	value[sizeof(value) - 1] = '\0';
+	cr_assert_eq(ct_log_late_start(), 0);
+	for (int i = 0; i < LINES; i++)
+		ct_log_late(CT_LOG_INFO, "test", CT_LOG_TEXT("value", value));
+	cr_assert_eq(pthread_create(&reader, NULL, read_all, counted), 0);
+	ct_log_late_stop();
+	ct_log(CT_LOG_INFO, "end");
+	cr_assert_eq(pthread_join(reader, NULL), 0);
+	cr_assert_gt(counted[1], 0, "more than all buffers hold");
+	cr_assert_eq(counted[0] + counted[1], LINES + 1, "%llu written, %llu dropped",
+	    (unsigned long long)counted[0], (unsigned long long)counted[1]);
 }

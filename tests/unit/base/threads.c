@@ -57,6 +57,7 @@ static void take(void *arg)
 	int value = take_one(ring);
 	ct_clock_shift_wall_ms(value);
 	ct_log(CT_LOG_DEBUG, "test.taken", CT_LOG_NUMBER("value", value));
+	ct_log_late(CT_LOG_INFO, "test.taken", CT_LOG_NUMBER("value", value));
 	ct_lock_take(&ring->outer);
 	ct_lock_take(&ring->inner);
 	ring->sum += value;
@@ -82,6 +83,7 @@ int main(void)
 	ct_lock_init(&ring.outer, CT_LOCK_JOBS);
 	ct_lock_init(&ring.inner, CT_LOCK_LEAF);
 	ct_condition_init(&ring.changed);
+	CT_ASSERT(ct_log_late_start() == 0);
 	struct ct_thread_pool *putters = make_pool("putters");
 	struct ct_thread_pool *takers = make_pool("takers");
 
@@ -93,6 +95,7 @@ int main(void)
 	}
 	ct_thread_pool_free(putters);
 	ct_thread_pool_free(takers);
+	ct_log_late_stop();
 	CT_ASSERT(ring.sum == ITEMS);
 	ct_condition_done(&ring.changed);
 	ct_lock_done(&ring.inner);
