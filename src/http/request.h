@@ -31,6 +31,12 @@ const char *ct_http_query(const struct ct_http_request *request, const char *nam
 /* False for a chunked body; 0 when there is no body. */
 bool ct_http_content_length(const struct ct_http_request *request, uint64_t *ret_bytes);
 bool ct_http_has_body(const struct ct_http_request *request);
+/*
+ * A field of the trailer section (RFC 9110 section 6.5), in `end` only: 0 absent, 1 there,
+ * CT_ERROR_INVALID_HEADER: more than once. Its bytes have not been checked.
+ */
+int ct_http_trailer(
+    const struct ct_http_request *request, const char *name, struct ct_slice *ret_value);
 const char *ct_http_request_id(const struct ct_http_request *request);
 /* Of the key that authorised it; "" without one. */
 const char *ct_http_key_id(const struct ct_http_request *request);

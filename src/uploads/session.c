@@ -190,7 +190,8 @@ static void run_end(void *arg)
 static bool has_unsaved_bytes(const struct ct_session *session)
 {
 	return session->is_named && session->in_database && !session->broken &&
-	       session->writer != NULL && session->row.state == CT_UPLOAD_RECEIVING &&
+	       !session->is_on_trial && session->writer != NULL &&
+	       session->row.state == CT_UPLOAD_RECEIVING &&
 	       ct_blob_writer_offset(session->writer) > session->row.at.offset;
 }
 
@@ -336,7 +337,7 @@ int ct_session_sniff(struct ct_session *session, const void *data, size_t length
 	return CT_ERROR_UNSUPPORTED_TYPE;
 }
 
-/* How many bytes are looked at. */
+/* How many bytes must be there before they are looked at. */
 static size_t sniffed_bytes(const struct ct_session *session)
 {
 	uint64_t length = session->row.length_bytes;
@@ -361,6 +362,11 @@ int ct_session_sniff_written(struct ct_session *session)
 	return r < 0 ? r : ct_session_sniff(session, data, length);
 }
 
+static bool wants_sniff(const struct ct_session *session)
+{
+	return !session->is_on_trial && session->row.type[0] == '\0';
+}
+
 static int append(struct ct_session *session, const void *data, size_t length)
 {
 	size_t needed = sniffed_bytes(session);
@@ -368,11 +374,11 @@ static int append(struct ct_session *session, const void *data, size_t length)
 	int r = 0;
 
 	/* Before writing, if it is all there: what is refused needs no disk. */
-	if (is_first && session->row.type[0] == '\0' && length > 0)
+	if (is_first && wants_sniff(session) && length > 0)
 		r = ct_session_sniff(session, data, needed);
 	if (r == 0)
 		r = ct_blob_writer_append(session->writer, data, length);
-	if (r == 0 && ct_session_offset(session) >= needed && length > 0)
+	if (r == 0 && wants_sniff(session) && ct_session_offset(session) >= needed && length > 0)
 		r = ct_session_sniff_written(session);
 	return r;
 }
@@ -406,9 +412,32 @@ int ct_session_append(struct ct_session *session, const void *data, size_t lengt
 	return r;
 }
 
+void ct_session_hold_back(struct ct_session *session)
+{
+	CT_ASSERT(ct_session_offset(session) == session->row.at.offset);
+	session->is_on_trial = true;
+}
+
+int ct_session_let_go(struct ct_session *session)
+{
+	CT_ASSERT(session->is_on_trial && !session->broken);
+	session->is_on_trial = false;
+	if (ct_session_offset(session) == 0 || ct_session_offset(session) < sniffed_bytes(session))
+		return 0;
+	int r = ct_session_sniff_written(session);
+	session->broken = r < 0;
+	return r;
+}
+
+void ct_session_drop(struct ct_session *session)
+{
+	session->broken = true;
+}
+
 bool ct_session_wants_checkpoint(const struct ct_session *session)
 {
-	return session->is_named && session->row.length_bytes > ct_session_offset(session) &&
+	return session->is_named && !session->is_on_trial &&
+	       session->row.length_bytes > ct_session_offset(session) &&
 	       ct_session_offset(session) - session->row.at.offset >= CT_SESSION_CHECKPOINT_BYTES;
 }
 
@@ -438,7 +467,7 @@ int ct_session_checkpoint(struct ct_session *session, ct_session_done_fn done, v
 
 int ct_session_save(struct ct_session *session, ct_session_done_fn done, void *arg)
 {
-	CT_ASSERT(session->is_named && session->writer != NULL);
+	CT_ASSERT(session->is_named && session->writer != NULL && !session->is_on_trial);
 	ct_session_begin_step(session, done, arg);
 	return ct_session_submit_step(session, run_checkpoint);
 }

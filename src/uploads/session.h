@@ -106,6 +106,17 @@ int ct_session_append(struct ct_session *session, const void *data, size_t lengt
 int ct_session_expire(
     struct ct_session *session, const char *id, ct_session_done_fn done, void *arg);
 
+/*
+ * What is appended from now on is on trial: neither sniffed nor checkpointed nor saved, and lost
+ * when the session ends, until it is let go. Nothing may be unsaved before. While bytes are held
+ * back only append and end are allowed.
+ */
+void ct_session_hold_back(struct ct_session *session);
+/* They may be kept. CT_ERROR_UNSUPPORTED_TYPE: as ct_session_append(). */
+int ct_session_let_go(struct ct_session *session);
+/* What was appended since the last save is lost when the session ends, which comes next. */
+void ct_session_drop(struct ct_session *session);
+
 /* So much has come since the last checkpoint that one should be taken. */
 bool ct_session_wants_checkpoint(const struct ct_session *session);
 /* Makes what was appended durable, then the offset; appending may go on. */

@@ -23,8 +23,9 @@ struct ct_session {
 	struct ct_blob_writer *writer;
 	bool is_named; /* resumable: it has a row while it lasts */
 	bool in_database;
-	bool broken;  /* the writer stands at no known place any more */
-	bool goes_on; /* after the step that runs now, more may be appended */
+	bool broken;	  /* the writer stands at no known place any more */
+	bool is_on_trial; /* what was appended since the last save may not be kept yet */
+	bool goes_on;	  /* after the step that runs now, more may be appended */
 	enum ct_session_purpose purpose;
 	uint64_t wanted_offset, body_bytes;
 	bool has_length; /* the append says `wanted_length` */

@@ -171,6 +171,37 @@ bool ct_tus_has_chunk_type(struct ct_http_request *request)
 	return ct_slice_equal_ignore_case(media, CT_TUS_MEDIA_TYPE);
 }
 
+static int read_checksum(
+    struct ct_slice field, struct ct_tus_checksum_value *ret_value, const char **ret_wrong)
+{
+	int r = ct_tus_checksum_parse(field, ret_value);
+
+	if (r == 0)
+		return 0;
+	*ret_wrong =
+	    r == -EOPNOTSUPP
+		? "Upload-Checksum: the algorithms are " CT_TUS_CHECKSUM_ALGORITHMS
+		: "Upload-Checksum must be an algorithm, a blank, and its digest in Base64";
+	return CT_ERROR_INVALID_HEADER;
+}
+
+int ct_tus_read_checksum(
+    struct ct_http_request *request, struct ct_tus_checksum **ret_checksum, const char **ret_wrong)
+{
+	struct ct_slice field = ct_http_header(request, "Upload-Checksum");
+	bool comes_later = ct_tus_checksum_is_announced(ct_http_header(request, "Trailer"));
+	struct ct_tus_checksum_value value;
+
+	if (field.data == NULL)
+		return comes_later ? ct_tus_checksum_new(NULL, ret_checksum) : 0;
+	if (comes_later) {
+		*ret_wrong = "Upload-Checksum comes in the head or in the trailer, not in both";
+		return CT_ERROR_INVALID_HEADER;
+	}
+	int r = read_checksum(field, &value, ret_wrong);
+	return r < 0 ? r : ct_tus_checksum_new(&value, ret_checksum);
+}
+
 /* Runs in another request's thread, under the registry's lock, which `gone` takes too. */
 static void interrupt(void *arg)
 {
@@ -241,6 +272,7 @@ enum ct_http_next ct_tus_options_head(struct ct_http_request *request, void *con
 	ct_http_response_header(response, "Tus-Version", CT_TUS_VERSION);
 	ct_http_response_header(response, "Tus-Extension", CT_TUS_EXTENSIONS);
 	ct_http_response_header_u64(response, "Tus-Max-Size", uploads->options.max_file_bytes);
+	ct_http_response_header(response, "Tus-Checksum-Algorithm", CT_TUS_CHECKSUM_ALGORITHMS);
 	return ct_http_answer(request, response);
 }
 
@@ -263,6 +295,8 @@ void ct_tus_opened(void *arg, int result)
 	const struct ct_upload_row *row = ct_session_row(tus->session);
 
 	tus->is_created = tus->creates && result == 0;
+	if (result == 0 && tus->checksum != NULL && row->state == CT_UPLOAD_RECEIVING)
+		ct_session_hold_back(tus->session);
 	if (result < 0)
 		(void)ct_tus_fail(tus, result);
 	else if (tus->has_chunk && row->state == CT_UPLOAD_RECEIVING)
@@ -302,17 +336,64 @@ enum ct_http_next ct_tus_body(
 		return ct_tus_started(tus, ct_session_refuse(tus->session, r, refused, tus));
 	if (r < 0)
 		return ct_tus_fail(tus, r);
+	if (tus->checksum != NULL)
+		ct_tus_checksum_update(tus->checksum, data, length_bytes);
 	if (ct_session_wants_checkpoint(tus->session))
 		return ct_tus_started(tus, ct_session_checkpoint(tus->session, checkpointed, tus));
 	return CT_HTTP_PROCEED;
 }
 
+static enum ct_http_next discard(struct ct_tus *tus, int error, const char *why)
+{
+	struct ct_http_response *response = ct_http_problem(tus->request, error, "%s", why);
+
+	ct_session_drop(tus->session);
+	ct_http_response_header_u64(
+	    response, "Upload-Offset", ct_session_row(tus->session)->at.offset);
+	return answer(tus, response);
+}
+
+/* 0: the chunk may be kept. Else `*ret_why`; what came is dropped then. */
+static int judge_checksum(struct ct_tus *tus, const char **ret_why)
+{
+	struct ct_tus_checksum_value value;
+	struct ct_slice field;
+	bool awaits = tus->checksum != NULL && ct_tus_checksum_awaits(tus->checksum);
+	int r = ct_http_trailer(tus->request, "Upload-Checksum", &field);
+
+	if (r < 0 || (r == 1) != awaits) {
+		*ret_why = r == 0 ? "Trailer announced an Upload-Checksum, and none came"
+				  : "an Upload-Checksum in the trailer comes once, and the head "
+				    "announces it: `Trailer: Upload-Checksum`";
+		return CT_ERROR_INVALID_HEADER;
+	}
+	if (tus->checksum == NULL)
+		return 0;
+	if (awaits) {
+		r = read_checksum(field, &value, ret_why);
+		if (r < 0)
+			return r;
+		ct_tus_checksum_expect(tus->checksum, &value);
+	}
+	*ret_why = ct_error_text(CT_ERROR_CHECKSUM_MISMATCH);
+	return ct_tus_checksum_matches(tus->checksum) ? 0 : CT_ERROR_CHECKSUM_MISMATCH;
+}
+
 enum ct_http_next ct_tus_end(struct ct_http_request *request, void *context)
 {
 	struct ct_tus *tus = ct_http_user(request);
+	const char *why = NULL;
 
 	(void)context;
 	CT_ASSERT(tus != NULL && tus->session != NULL);
+	int r = judge_checksum(tus, &why);
+	if (r < 0)
+		return discard(tus, r, why);
+	r = tus->checksum != NULL ? ct_session_let_go(tus->session) : 0;
+	if (r == CT_ERROR_UNSUPPORTED_TYPE)
+		return ct_tus_started(tus, ct_session_refuse(tus->session, r, refused, tus));
+	if (r < 0)
+		return ct_tus_fail(tus, r);
 	const struct ct_upload_row *row = ct_session_row(tus->session);
 	if (ct_session_is_complete(tus->session))
 		return ct_tus_started(tus, ct_session_finish(tus->session, stored, tus));
@@ -329,6 +410,7 @@ void ct_tus_gone(struct ct_http_request *request, void *context)
 	if (tus == NULL)
 		return;
 	ct_session_end(tus->session);
+	ct_tus_checksum_free(tus->checksum);
 	free(tus);
 }
 
@@ -362,6 +444,8 @@ static void opened_patch(void *arg, int result)
 static enum ct_http_next patch_head(struct ct_http_request *request, void *context)
 {
 	uint64_t offset, length = CT_BLOB_LENGTH_UNKNOWN;
+	struct ct_tus_checksum *checksum = NULL;
+	const char *wrong = NULL;
 	struct ct_tus *tus;
 
 	if (!ct_tus_is_spoken(request))
@@ -372,17 +456,21 @@ static enum ct_http_next patch_head(struct ct_http_request *request, void *conte
 	if (ct_http_header_u64(request, "Upload-Offset", INT64_MAX, &offset) != 1)
 		return ct_tus_refuse(request, CT_ERROR_INVALID_HEADER,
 		    "Upload-Offset must be there once, as a decimal number of bytes");
-	if (ct_http_header(request, "Upload-Checksum").data != NULL)
-		return ct_tus_refuse(
-		    request, CT_ERROR_INVALID_HEADER, "Upload-Checksum is not supported");
 	if (ct_http_header_u64(request, "Upload-Length", INT64_MAX, &length) < 0)
 		return ct_tus_refuse(request, CT_ERROR_INVALID_HEADER,
 		    "Upload-Length must be a decimal number of bytes");
-	int r = ct_tus_new(context, request, &tus);
+	int r = ct_tus_read_checksum(request, &checksum, &wrong);
 	if (r < 0)
+		return ct_tus_refuse(request, r, wrong != NULL ? wrong : ct_error_text(r));
+	r = ct_tus_new(context, request, &tus);
+	if (r < 0) {
+		ct_tus_checksum_free(checksum);
 		return ct_tus_refuse(request, r, ct_error_text(r));
+	}
+	tus->checksum = checksum;
 	tus->appends = true;
-	tus->has_chunk = ct_http_has_body(request);
+	/* A checksum is looked at in the last step, of no bytes too. */
+	tus->has_chunk = ct_http_has_body(request) || checksum != NULL;
 	tus->offset = offset;
 	tus->length_bytes = length;
 	return open_session(tus, CT_SESSION_APPEND, opened_patch);

@@ -55,6 +55,8 @@ static enum ct_http_next create(
 {
 	struct ct_tus *tus;
 	bool has_chunk = ct_http_has_body(request) && ct_tus_has_chunk_type(request);
+	struct ct_tus_checksum *checksum = NULL;
+	const char *wrong = NULL;
 	struct ct_session_start start = {
 		.length_bytes = creation->length_bytes,
 		.filename = creation->parsed.filename,
@@ -62,9 +64,15 @@ static enum ct_http_next create(
 		.key_id = ct_http_key_id(request),
 	};
 
-	int r = ct_tus_new(uploads, request, &tus);
+	int r = has_chunk ? ct_tus_read_checksum(request, &checksum, &wrong) : 0;
 	if (r < 0)
+		return ct_tus_refuse(request, r, wrong != NULL ? wrong : ct_error_text(r));
+	r = ct_tus_new(uploads, request, &tus);
+	if (r < 0) {
+		ct_tus_checksum_free(checksum);
 		return ct_tus_refuse(request, r, ct_error_text(r));
+	}
+	tus->checksum = checksum;
 	tus->creates = true;
 	tus->has_chunk = has_chunk;
 	return ct_tus_started(tus, ct_session_create(tus->session, &start, ct_tus_opened, tus));

@@ -10,30 +10,39 @@
 
 #include "http/http.h"
 #include "uploads/session.h"
+#include "uploads/tus_checksum.h"
 #include "uploads/uploads_priv.h"
 
 #define CT_TUS_VERSION "1.0.0"
-#define CT_TUS_EXTENSIONS \
-	"creation,creation-with-upload,creation-defer-length,termination,expiration"
+#define CT_TUS_EXTENSIONS                                                                      \
+	"creation,creation-with-upload,creation-defer-length,termination,expiration,checksum," \
+	"checksum-trailer"
 #define CT_TUS_MEDIA_TYPE "application/offset+octet-stream"
 
 struct ct_tus {
-	struct ct_uploads *uploads;	 /* set once */
-	struct ct_http_request *request; /* set once */
-	bool creates;			 /* set once */
-	bool appends;			 /* set once: a PATCH */
-	bool has_chunk;			 /* set once: its body is the upload's */
-	uint64_t body_bytes;		 /* set once; CT_BLOB_LENGTH_UNKNOWN: chunked */
-	uint64_t offset;		 /* set once: of a PATCH, as it says */
-	uint64_t length_bytes;		 /* set once: of a PATCH; CT_BLOB_LENGTH_UNKNOWN: none */
-	bool is_created;		 /* there is a Location to tell */
-	struct ct_session *session;	 /* NULL: ended */
+	struct ct_uploads *uploads;	  /* set once */
+	struct ct_http_request *request;  /* set once */
+	bool creates;			  /* set once */
+	bool appends;			  /* set once: a PATCH */
+	bool has_chunk;			  /* set once: its body is the upload's */
+	uint64_t body_bytes;		  /* set once; CT_BLOB_LENGTH_UNKNOWN: chunked */
+	uint64_t offset;		  /* set once: of a PATCH, as it says */
+	uint64_t length_bytes;		  /* set once: of a PATCH; CT_BLOB_LENGTH_UNKNOWN: none */
+	struct ct_tus_checksum *checksum; /* set once: of the chunk; owned; NULL: it has none */
+	bool is_created;		  /* there is a Location to tell */
+	struct ct_session *session;	  /* NULL: ended */
 };
 
 /* ---- the head ---- */
 
 bool ct_tus_is_spoken(struct ct_http_request *request); /* Tus-Resumable: 1.0.0 */
 bool ct_tus_has_chunk_type(struct ct_http_request *request);
+/*
+ * The chunk's checksum, as the head tells or announces it; NULL: none, `*ret_wrong` is NULL too.
+ * CT_ERROR_INVALID_HEADER and what is wrong; -ENOMEM.
+ */
+int ct_tus_read_checksum(
+    struct ct_http_request *request, struct ct_tus_checksum **ret_checksum, const char **ret_wrong);
 /* Belongs to the request from now on, which frees it in ct_tus_gone(). -ENOMEM. */
 int ct_tus_new(
     struct ct_uploads *uploads, struct ct_http_request *request, struct ct_tus **ret_tus);

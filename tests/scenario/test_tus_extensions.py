@@ -1,6 +1,9 @@
 """The extensions of tus 1.0.0 beyond creation, termination and expiry, over raw requests."""
 
+import base64
 import hashlib
+import socket
+import time
 import unittest
 
 import harness
@@ -108,10 +111,171 @@ class Defer(Extensions):
             self.assertEqual(offset_of(server, location), len(data))
 
 
+def checksum(name, data):
+    return f"{name} {base64.b64encode(hashlib.new(name, data).digest()).decode()}"
+
+
+class Checksum(Extensions):
+    def patch(self, path, offset, data, value):
+        return self.server.request("PATCH", path, body=data, headers={
+            **CHUNK, "Upload-Offset": str(offset), "Upload-Checksum": value})
+
+    def chunked(self, path, offset, data, trailer, announce="Upload-Checksum", head=()):
+        """A chunked PATCH with a trailer section, on a raw socket; status, head and body."""
+        lines = [f"PATCH {path} HTTP/1.1", "Host: localhost", "Connection: close", "Tus-Resumable: 1.0.0",
+                 "Content-Type: application/offset+octet-stream", f"Upload-Offset: {offset}",
+                 "Transfer-Encoding: chunked", *head, *([f"Trailer: {announce}"] if announce else [])]
+        body = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in (data[:999], data[999:]) if piece)
+        end = "".join(f"{line}\r\n" for line in trailer)
+        with socket.create_connection(("127.0.0.1", self.server.port), timeout=30 * harness.SLOW) as connection:
+            connection.sendall("\r\n".join(lines).encode() + b"\r\n\r\n" + body + b"0\r\n" + end.encode() + b"\r\n")
+            answer = b""
+            while piece := connection.recv(65536):
+                answer += piece
+        head, _, body = answer.partition(b"\r\n\r\n")
+        return int(head.split()[1]), head.decode(), body
+
+    def test_both_algorithms(self):
+        data = image("small.jpg")
+        for name in ("sha1", "sha256"):
+            path = create(self.server, len(data))["Location"]
+            answer = self.patch(path, 0, data[:1000], checksum(name, data[:1000]))
+            self.assertEqual((answer.status, answer["Upload-Offset"]), (204, "1000"), answer)
+            self.check_job(self.patch(path, 1000, data[1000:], checksum(name, data[1000:])), data)
+
+    def test_mismatch_discards_the_chunk(self):
+        data = image("photo.jpg")
+        for begin, end in ((0, 500), (500, 100_000), (100_000, len(data))):
+            path = create(self.server, len(data))["Location"]
+            if begin:
+                self.assertEqual(patch(self.server, path, 0, data[:begin]).status, 204)
+            for name in ("sha1", "sha256"):
+                wrong = b"\0" * (end - begin)
+                answer = self.patch(path, begin, wrong, checksum(name, data[begin:end]))
+                self.assertEqual((answer.status, answer.json()["code"]), (460, "checksum_mismatch"))
+                self.assertEqual(offset_of(self.server, path), begin)
+            self.assertEqual(self.patch(path, begin, data[begin:end], checksum("sha1", data[begin:end])).status, 204)
+            if end < len(data):
+                self.assertEqual(patch(self.server, path, end, data[end:]).status, 204)
+            self.check_job(self.head(path), data)
+
+    def test_refused_values(self):
+        data = image("small.jpg")
+        path = create(self.server, len(data))["Location"]
+        for value in ("md5 1B2M2Y8AsgTpgAmY7PhCfg==", "sha1", "sha1 !", "sha1 AAAA", "SHA1 " + checksum("sha1", data)[5:],
+                      checksum("sha1", data) + " ,", ""):
+            answer = self.patch(path, 0, data, value)
+            self.assertEqual((answer.status, answer.json()["code"]), (400, "invalid_header"), value)
+            self.assertEqual(offset_of(self.server, path), 0)
+        self.check_job(self.patch(path, 0, data, checksum("sha256", data)), data)
+
+    def test_empty_chunk(self):
+        path = create(self.server, 100)["Location"]
+        self.assertEqual(self.patch(path, 0, b"", checksum("sha1", b"")).status, 204)
+        self.assertEqual(self.patch(path, 0, b"", checksum("sha1", b"x")).status, 460)
+
+    def test_broken_connection_keeps_nothing(self):
+        """It cannot be verified, so it is as if it had not come; without a checksum it stays."""
+        data = image("photo.jpg")
+        path = create(self.server, len(data))["Location"]
+        self.assertEqual(patch(self.server, path, 0, data[:1000]).status, 204)
+        for field, kept in ((f"Upload-Checksum: {checksum('sha1', data[1000:])}\r\n", 1000), ("", 401_000)):
+            with socket.create_connection(("127.0.0.1", self.server.port)) as connection:
+                connection.sendall((f"PATCH {path} HTTP/1.1\r\nHost: localhost\r\nTus-Resumable: 1.0.0\r\n{field}"
+                                    "Content-Type: application/offset+octet-stream\r\nUpload-Offset: 1000\r\n"
+                                    f"Content-Length: {len(data) - 1000}\r\n\r\n").encode() + data[1000:401_000])
+                time.sleep(0.2)
+            self.assertEqual(offset_of(self.server, path), kept)
+        self.check_job(self.patch(path, 401_000, data[401_000:], checksum("sha1", data[401_000:])), data)
+
+    def test_taken_over_keeps_nothing(self):
+        data = image("photo.jpg")
+        path = create(self.server, len(data))["Location"]
+        with socket.create_connection(("127.0.0.1", self.server.port)) as stalled:
+            stalled.sendall((f"PATCH {path} HTTP/1.1\r\nHost: localhost\r\nTus-Resumable: 1.0.0\r\n"
+                             f"Upload-Checksum: {checksum('sha256', data)}\r\n"
+                             "Content-Type: application/offset+octet-stream\r\nUpload-Offset: 0\r\n"
+                             f"Content-Length: {len(data)}\r\n\r\n").encode() + data[:100_000])
+            time.sleep(0.3 * harness.SLOW)
+            self.assertEqual((self.server.data / "staging" / path.split("/")[-1]).stat().st_size, 100_000)
+            self.assertEqual(offset_of(self.server, path), 0)
+        self.check_job(patch(self.server, path, 0, data), data)
+
+    def test_kill_in_a_checked_chunk(self):
+        """Neither in memory nor on the disk: what was not verified is not there after a restart."""
+        data = image("photo.jpg")
+        with Server() as server:
+            path = create(server, len(data))["Location"]
+            self.assertEqual(patch(server, path, 0, data[:1000]).status, 204)
+            with socket.create_connection(("127.0.0.1", server.port)) as connection:
+                connection.sendall((f"PATCH {path} HTTP/1.1\r\nHost: localhost\r\nTus-Resumable: 1.0.0\r\n"
+                                    f"Upload-Checksum: {checksum('sha1', data)}\r\n"
+                                    "Content-Type: application/offset+octet-stream\r\nUpload-Offset: 1000\r\n"
+                                    f"Content-Length: {len(data) - 1000}\r\n\r\n").encode() + b"\0" * 500_000)
+                time.sleep(0.3 * harness.SLOW)
+                server.kill()
+            self.assertEqual((server.data / "staging" / path.split("/")[-1]).stat().st_size, 501_000)
+            server.start()
+            self.assertEqual(offset_of(server, path), 1000)
+            answer = patch(server, path, 1000, data[1000:])
+            job = server.wait_job(job_of(answer))
+            self.assertEqual(job["response"]["image"]["sha256"], hashlib.sha256(data).hexdigest())
+
+    def test_with_creation(self):
+        data = image("small.jpg")
+        create_checked = lambda body, value: self.server.request("POST", "/uploads", body=body, headers={
+            **CHUNK, "Upload-Length": str(len(data)), "Upload-Checksum": value})
+        self.check_job(create_checked(data, checksum("sha256", data)), data)
+        answer = create_checked(data, checksum("sha1", b"other"))
+        self.assertEqual(answer.status, 460, answer)
+        path = answer["Location"]
+        self.assertEqual(offset_of(self.server, path), 0)
+        self.check_job(patch(self.server, path, 0, data), data)
+        self.assertEqual(create_checked(data, "md5 AAAA").status, 400)
+
+    def test_wrong_type_after_its_checksum(self):
+        text = b"no photo at all\n" * 10000
+        path = create(self.server, len(text))["Location"]
+        answer = self.patch(path, 0, text, checksum("sha1", b"other"))
+        self.assertEqual(answer.status, 460, "bytes that were damaged on the way refuse nothing")
+        answer = self.patch(path, 0, text, checksum("sha1", text))
+        self.assertEqual((answer.status, answer.json()["code"]), (415, "unsupported_type"))
+
+    def test_trailer(self):
+        data = image("small.jpg")
+        for name in ("sha1", "sha256"):
+            path = create(self.server, len(data))["Location"]
+            status, head, _ = self.chunked(path, 0, data[:2000], [f"Upload-Checksum: {checksum(name, data[:2000])}"])
+            self.assertEqual(status, 204, head)
+            status, head, body = self.chunked(path, 2000, data[2000:], [f"Upload-Checksum: {checksum(name, b'x')}"])
+            self.assertEqual(status, 460, head)
+            self.assertIn(b"checksum_mismatch", body)
+            self.assertEqual(offset_of(self.server, path), 2000)
+            status, head, _ = self.chunked(path, 2000, data[2000:], [
+                "X-Other: 1", f"upload-checksum:  {checksum(name, data[2000:])} "], "X-Other, upload-checksum")
+            self.assertEqual(status, 204, head)
+            self.check_job(self.head(path), data)
+
+    def test_refused_trailers(self):
+        data = image("small.jpg")
+        right = f"Upload-Checksum: {checksum('sha1', data)}"
+        path = create(self.server, len(data))["Location"]
+        for trailer, announce, head in (
+                ([], "Upload-Checksum", ()), ([right], None, ()), ([right, right], "Upload-Checksum", ()),
+                ([right], "Upload-Checksum", (right,)), ([right], None, (right,)),
+                (["Upload-Checksum: md5 AAAA"], "Upload-Checksum", ()), (["Upload-Checksum:"], "Upload-Checksum", ()),
+                (["Upload-Checksum: sha1 AAAA"], "Upload-Checksum", ())):
+            status, text, _ = self.chunked(path, 0, data, trailer, announce, head)
+            self.assertEqual(status, 400, (trailer, announce, head, text))
+            self.assertEqual(offset_of(self.server, path), 0)
+        self.check_job(self.patch(path, 0, data, checksum("sha1", data)), data)
+
+
 class Core(Extensions):
     def test_options_lists_what_is_there(self):
         answer = self.server.request("OPTIONS", "/uploads")
         self.assertEqual(sorted(answer["Tus-Extension"].split(",")), sorted(EXTENSIONS))
+        self.assertEqual(answer["Tus-Checksum-Algorithm"], "sha1,sha256")
 
     def test_conflict_tells_the_offset(self):
         data = image("small.jpg")
@@ -169,7 +333,8 @@ class Core(Extensions):
             self.assertEqual((answer.status, answer["Upload-Offset"], answer.body), (status, None, b""))
 
 
-EXTENSIONS = ["creation", "creation-with-upload", "creation-defer-length", "termination", "expiration"]
+EXTENSIONS = ["creation", "creation-with-upload", "creation-defer-length", "termination", "expiration",
+              "checksum", "checksum-trailer"]
 
 if __name__ == "__main__":
     harness.main()

@@ -4,6 +4,7 @@
 #include "uploads/accept.h"
 #include "uploads/filename.h"
 #include "uploads/sniff.h"
+#include "uploads/tus_checksum.h"
 #include "uploads/tus_metadata.h"
 
 #include <criterion/criterion.h>
@@ -202,4 +203,86 @@ Test(sniff, tells_real_files)
 		cr_expect_str_eq(type, others[i].type);
 	}
 	ct_sniffer_free(sniffer);
+}
+
+static int parse_checksum(const char *field, struct ct_tus_checksum_value *ret_value)
+{
+	return ct_tus_checksum_parse(ct_slice_from_string(field), ret_value);
+}
+
+Test(tus_checksum, takes_its_algorithms_only)
+{
+	struct ct_tus_checksum_value value;
+
+	cr_assert_eq(parse_checksum("sha1 Lve95gjOVATpfV8EL5X4nxwjKHE=", &value), 0);
+	cr_expect_eq(value.algorithm, CT_CHECKSUM_SHA1);
+	cr_expect_eq(value.bytes[0], 0x2e);
+	cr_expect_eq(value.bytes[19], 0x71);
+	cr_assert_eq(
+	    parse_checksum("sha256 f4OxZX/x/FO5LcGBSKHWXfwtSx+j1ncoSt3SABJtkGk=", &value), 0);
+	cr_expect_eq(value.algorithm, CT_CHECKSUM_SHA256);
+	cr_expect_eq(value.bytes[31], 0x69);
+	cr_expect_eq(parse_checksum("md5 1B2M2Y8AsgTpgAmY7PhCfg==", &value), -EOPNOTSUPP);
+	cr_expect_eq(parse_checksum("SHA1 Lve95gjOVATpfV8EL5X4nxwjKHE=", &value), -EOPNOTSUPP);
+	cr_expect_eq(parse_checksum("sha-256 Lve95gjOVATpfV8EL5X4nxwjKHE=", &value), -EOPNOTSUPP);
+}
+
+Test(tus_checksum, refuses_what_is_malformed)
+{
+	static const char *const fields[] = { "", " ", "sha1", "sha1 ", "sha1  Lve9", "sha1 !!!",
+		" sha1 Lve95gjOVATpfV8EL5X4nxwjKHE=", "sha1 Lve95gjOVATpfV8EL5X4nxwjKHE",
+		"sha1 Lve95gjOVATpfV8EL5X4nxwjKHE= ", "sha1 Lve95gjOVATpfV8EL5X4nxwjKA==",
+		"sha1 f4OxZX/x/FO5LcGBSKHWXfwtSx+j1ncoSt3SABJtkGk=",
+		"sha256 Lve95gjOVATpfV8EL5X4nxwjKHE=" };
+	struct ct_tus_checksum_value value;
+
+	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
+		cr_expect_eq(parse_checksum(fields[i], &value), -EINVAL, "%s", fields[i]);
+	cr_expect_eq(ct_tus_checksum_parse(CT_SLICE_ABSENT, &value), -EINVAL);
+}
+
+static bool is_announced(const char *trailer)
+{
+	return ct_tus_checksum_is_announced(ct_slice_from_string(trailer));
+}
+
+Test(tus_checksum, is_announced_by_trailer)
+{
+	cr_expect(is_announced("Upload-Checksum"));
+	cr_expect(is_announced("X-A, upload-checksum ,b"));
+	cr_expect_not(is_announced("Upload-Checksum2"));
+	cr_expect_not(is_announced(""));
+	cr_expect_not(ct_tus_checksum_is_announced(CT_SLICE_ABSENT));
+}
+
+static bool matches(const char *field, const char *bytes, bool comes_later)
+{
+	struct ct_tus_checksum_value value;
+	struct ct_tus_checksum *checksum;
+	size_t length = strlen(bytes);
+
+	cr_assert_eq(parse_checksum(field, &value), 0);
+	cr_assert_eq(ct_tus_checksum_new(comes_later ? NULL : &value, &checksum), 0);
+	cr_expect_eq(ct_tus_checksum_awaits(checksum), comes_later);
+	ct_tus_checksum_update(checksum, bytes, length / 2);
+	ct_tus_checksum_update(checksum, bytes + length / 2, length - length / 2);
+	if (comes_later)
+		ct_tus_checksum_expect(checksum, &value);
+	bool result = ct_tus_checksum_matches(checksum);
+	ct_tus_checksum_free(checksum);
+	return result;
+}
+
+Test(tus_checksum, compares_the_whole_chunk)
+{
+	static const char sha1[] = "sha1 Kq5sNclPz7QV2+lfQIuc6R7oRu0=";
+	static const char sha256[] = "sha256 uU0nuZNNPgilLlLX2n2r+sSE7+N6U4DukIj3rOLvzek=";
+
+	for (int later = 0; later < 2; later++) {
+		cr_expect(matches(sha1, "hello world", later));
+		cr_expect(matches(sha256, "hello world", later));
+		cr_expect_not(matches(sha1, "hello worle", later));
+		cr_expect_not(matches(sha256, "hello worl", later));
+		cr_expect_not(matches(sha1, "", later));
+	}
 }
