@@ -20,8 +20,11 @@ struct ct_failing_plan {
 };
 
 struct failing {
-	struct ct_blob_store *inner;  /* set once, owned */
-	struct ct_failing_plan *plan; /* set once, borrowed */
+	/* set once; a plan or a judge */
+	struct ct_blob_store *inner;  /* owned with a plan, borrowed with a judge */
+	struct ct_failing_plan *plan; /* borrowed */
+	ct_failing_judge_fn judge;
+	void *judge_arg;
 	atomic_bool unhealthy;
 };
 
@@ -53,16 +56,27 @@ void ct_failing_plan_set(struct ct_failing_plan *plan, enum ct_failing_operation
 	ct_lock_release(&plan->lock);
 }
 
+static struct fault next_planned(struct ct_failing_plan *plan, enum ct_failing_operation operation)
+{
+	struct fault *planned = &plan->faults[operation];
+	struct fault fault = { 0 };
+
+	ct_lock_take(&plan->lock);
+	if (planned->nth > 0 && --planned->nth == 0)
+		fault = *planned;
+	ct_lock_release(&plan->lock);
+	return fault;
+}
+
 /* Counts one call; what it has to suffer, with error 0 for nothing. */
 static struct fault next_fault(struct failing *failing, enum ct_failing_operation operation)
 {
-	struct fault *planned = &failing->plan->faults[operation];
 	struct fault fault = { 0 };
 
-	ct_lock_take(&failing->plan->lock);
-	if (planned->nth > 0 && --planned->nth == 0)
-		fault = *planned;
-	ct_lock_release(&failing->plan->lock);
+	if (failing->judge != NULL)
+		fault.error = failing->judge(failing->judge_arg, operation);
+	else
+		fault = next_planned(failing->plan, operation);
 	if (fault.error == CT_ERROR_STORE_UNHEALTHY ||
 	    (fault.error < 0 && operation == CT_FAIL_STAGE_SYNC))
 		atomic_store(&failing->unhealthy, true);
@@ -73,7 +87,8 @@ static void failing_close(void *backend)
 {
 	struct failing *failing = backend;
 
-	ct_blob_store_close(failing->inner);
+	if (failing->judge == NULL)
+		ct_blob_store_close(failing->inner);
 	free(failing);
 }
 
@@ -175,15 +190,24 @@ static int stage_publish(void *backend, struct ct_blob_stage *stage, uint64_t si
 static void stage_close(void *backend, struct ct_blob_stage *stage, bool discard)
 {
 	struct failing *failing = backend;
+	const struct ct_blob_store *inner = failing->inner;
+	struct fault fault = { 0 };
 
-	failing->inner->ops->stage_close(failing->inner->backend, stage, discard);
+	if (discard)
+		fault = next_fault(failing, CT_FAIL_STAGE_DISCARD);
+	inner->ops->stage_close(
+	    inner->backend, stage, discard && (fault.error == 0 || fault.after));
 }
 
 static int staging_remove(void *backend, const char *staging_id)
 {
 	struct failing *failing = backend;
+	struct fault fault = next_fault(failing, CT_FAIL_STAGING_REMOVE);
 
-	return ct_blob_staging_remove(failing->inner, staging_id);
+	if (fault.error < 0 && !fault.after)
+		return fault.error;
+	int r = ct_blob_staging_remove(failing->inner, staging_id);
+	return r < 0 ? r : fault.error;
 }
 
 static int staging_visit(
@@ -248,8 +272,12 @@ static int object_sync(void *backend, enum ct_blob_class class, const struct ct_
 {
 	struct failing *failing = backend;
 	const struct ct_blob_store *inner = failing->inner;
+	struct fault fault = next_fault(failing, CT_FAIL_OBJECT_SYNC);
 
-	return inner->ops->object_sync(inner->backend, class, digest);
+	if (fault.error < 0 && !fault.after)
+		return fault.error;
+	int r = inner->ops->object_sync(inner->backend, class, digest);
+	return r < 0 ? r : fault.error;
 }
 
 static int object_remove(void *backend, enum ct_blob_class class, const struct ct_digest *digest)
@@ -286,8 +314,12 @@ static int object_set_aside(void *backend, struct ct_blob_object *object, enum c
 {
 	struct failing *failing = backend;
 	const struct ct_blob_store *inner = failing->inner;
+	struct fault fault = next_fault(failing, CT_FAIL_OBJECT_SET_ASIDE);
 
-	return inner->ops->object_set_aside(inner->backend, object, class, digest);
+	if (fault.error < 0 && !fault.after)
+		return fault.error;
+	int r = inner->ops->object_set_aside(inner->backend, object, class, digest);
+	return r < 0 ? r : fault.error;
 }
 
 static bool is_strict(const void *backend)
@@ -330,17 +362,29 @@ static const struct ct_blob_backend_ops failing_ops = {
 	.flush = flush,
 };
 
-int ct_blob_store_open_failing(
-    struct ct_blob_store *inner, struct ct_failing_plan *plan, struct ct_blob_store **ret_store)
+static int open_wrapper(const struct failing *wanted, struct ct_blob_store **ret_store)
 {
 	struct failing *failing = calloc(1, sizeof(*failing));
 
 	if (failing == NULL) {
-		ct_blob_store_close(inner);
+		if (wanted->judge == NULL)
+			ct_blob_store_close(wanted->inner);
 		return -ENOMEM;
 	}
-	failing->inner = inner;
-	failing->plan = plan;
+	*failing = *wanted;
 	atomic_init(&failing->unhealthy, false);
 	return ct_blob_store_new(&failing_ops, failing, ret_store);
+}
+
+int ct_blob_store_open_failing(
+    struct ct_blob_store *inner, struct ct_failing_plan *plan, struct ct_blob_store **ret_store)
+{
+	return open_wrapper(&(struct failing){ .inner = inner, .plan = plan }, ret_store);
+}
+
+int ct_blob_store_open_judged(struct ct_blob_store *inner, ct_failing_judge_fn judge, void *arg,
+    struct ct_blob_store **ret_store)
+{
+	return open_wrapper(
+	    &(struct failing){ .inner = inner, .judge = judge, .judge_arg = arg }, ret_store);
 }

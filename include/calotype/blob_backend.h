@@ -90,6 +90,10 @@ enum ct_failing_operation {
 	CT_FAIL_OBJECT_OPEN,
 	CT_FAIL_OBJECT_READ,
 	CT_FAIL_OBJECT_REMOVE,
+	CT_FAIL_STAGE_DISCARD, /* nobody is told; the stage is closed all the same */
+	CT_FAIL_STAGING_REMOVE,
+	CT_FAIL_OBJECT_SYNC,
+	CT_FAIL_OBJECT_SET_ASIDE,
 	CT_FAIL_OPERATION_COUNT
 };
 
@@ -100,5 +104,14 @@ void ct_failing_plan_set(struct ct_failing_plan *plan, enum ct_failing_operation
     unsigned nth, int error, bool after);
 int ct_blob_store_open_failing(
     struct ct_blob_store *inner, struct ct_failing_plan *plan, struct ct_blob_store **ret_store);
+
+/*
+ * The same with a judge in place of a plan, asked before each of the operations: what it returns
+ * below 0 is the result, and the operation is not done. Any thread. `inner` is borrowed: it
+ * outlives the wrapper.
+ */
+typedef int (*ct_failing_judge_fn)(void *arg, enum ct_failing_operation operation);
+int ct_blob_store_open_judged(struct ct_blob_store *inner, ct_failing_judge_fn judge, void *arg,
+    struct ct_blob_store **ret_store);
 
 #endif

@@ -133,6 +133,49 @@ Test(failing, each_operation_can_fail_before_and_after)
 	}
 }
 
+Test(failing, staging_may_stay_where_it_was_to_be_removed)
+{
+	for (int after = 0; after < 2; after++) {
+		struct ct_blob_writer *writer = begin(fixture.store, ID_A, 3);
+
+		ct_failing_plan_set(fixture.plan, CT_FAIL_STAGE_DISCARD, 1, -EIO, after);
+		ct_blob_writer_discard(writer);
+		cr_assert_eq(count_staging(fixture.store), (size_t)!after);
+		ct_failing_plan_set(fixture.plan, CT_FAIL_STAGING_REMOVE, 1, -EIO, false);
+		cr_assert_eq(ct_blob_staging_remove(fixture.store, ID_A), -EIO);
+		cr_assert_eq(count_staging(fixture.store), (size_t)!after);
+		ct_failing_plan_set(fixture.plan, CT_FAIL_STAGING_REMOVE, 1, -EIO, true);
+		cr_assert_eq(ct_blob_staging_remove(fixture.store, ID_A), -EIO);
+		cr_assert_eq(count_staging(fixture.store), (size_t)0);
+	}
+}
+
+/* Allows so many operations. */
+static int allow_some(void *arg, enum ct_failing_operation operation)
+{
+	int *left = arg;
+
+	cr_assert(operation < CT_FAIL_OPERATION_COUNT);
+	return (*left)-- > 0 ? 0 : -EIO;
+}
+
+Test(failing, a_judge_decides_and_the_store_beneath_lives_on)
+{
+	struct ct_blob_store *judged;
+	struct ct_blob_writer *writer;
+	int left = 2;
+
+	cr_assert_eq(ct_blob_store_open_judged(fixture.store, allow_some, &left, &judged), 0);
+	writer = begin(judged, ID_A, 6);
+	append(writer, "abc", 3);
+	cr_assert_eq(ct_blob_writer_append(writer, "def", 3), -EIO);
+	ct_blob_writer_discard(writer);
+	cr_assert_eq(ct_blob_staging_remove(judged, ID_A), -EIO);
+	ct_blob_store_close(judged);
+	cr_assert_eq(count_staging(fixture.store), (size_t)1);
+	cr_assert_eq(ct_blob_staging_remove(fixture.store, ID_A), 0);
+}
+
 Test(failing, a_store_may_be_told_to_fall_ill_at_publish)
 {
 	struct ct_blob_writer *writer = begin(fixture.store, NULL, 3);
