@@ -4,11 +4,17 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25 /* Linux 6.1 */
+#endif
 #define OVERHEAD (sizeof(struct ct_cache_entry) + CT_CACHE_OVERHEAD_BYTES)
 
 static const char *const tags[CT_CACHE_TAG_MAX] = { "image", "digest" };
@@ -46,6 +52,98 @@ Test(sealed, cannot_be_changed)
 	free(copy);
 	(void)close(sealed->fd);
 	ct_cache_sealed_free(sealed);
+}
+
+/* Of /proc/self/smaps: how many lines contain `text`, and the sum of the numbers behind it. */
+static int count_maps(const char *text, long *ret_sum)
+{
+	char line[1024];
+	int count = 0;
+	FILE *maps = fopen("/proc/self/smaps", "r");
+	cr_assert_not_null(maps);
+	while (fgets(line, sizeof(line), maps) != NULL) {
+		const char *at = strstr(line, text);
+		count += at != NULL;
+		if (at != NULL && ret_sum != NULL)
+			*ret_sum += strtol(at + strlen(text), NULL, 10);
+	}
+	(void)fclose(maps);
+	return count;
+}
+
+/* Address space that is kept and not used. */
+static unsigned long reserved_bytes(void)
+{
+	char line[1024], rights[5];
+	unsigned long sum = 0, from, to;
+	FILE *maps = fopen("/proc/self/maps", "r");
+	cr_assert_not_null(maps);
+	while (fgets(line, sizeof(line), maps) != NULL)
+		if (sscanf(line, "%lx-%lx %4s", &from, &to, rights) == 3 &&
+		    strcmp(rights, "---p") == 0)
+			sum += to - from;
+	(void)fclose(maps);
+	return sum;
+}
+
+#define HUGE ((size_t)2 << 20)
+
+/* Does this kernel make one of 512 small pages when it is asked? */
+static bool has_huge_pages(void)
+{
+	bool has = false;
+	int fd = memfd_create("probe", MFD_CLOEXEC);
+	char *start = mmap(NULL, 2 * HUGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	cr_assert(fd >= 0 && ftruncate(fd, HUGE) == 0 && start != MAP_FAILED);
+	char *at = start + (HUGE - (uintptr_t)start % HUGE) % HUGE;
+	if (mmap(at, HUGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == at) {
+		memset(at, 1, HUGE);
+		has = madvise(at, HUGE, MADV_COLLAPSE) == 0;
+	}
+	(void)munmap(start, 2 * HUGE);
+	(void)close(fd);
+	return has;
+}
+
+Test(sealed, large_ones_have_huge_pages)
+{
+	const size_t size = 2 * HUGE + 100001;
+	struct ct_cache_places places = { .max = 1 };
+	bool has_huge = has_huge_pages();
+	struct ct_cache_content content = content_of(size);
+	struct ct_cache_sealed *sealed = NULL;
+	int before = count_maps("calotype-body", NULL);
+	cr_assert_eq(before, 0);
+	cr_assert_eq(ct_cache_sealed_new(&places, &content, &sealed), 0);
+	for (size_t i = 0; i < size; i++)
+		cr_assert_eq(((unsigned char *)sealed->data)[i], i % 251);
+	cr_expect_eq(count_maps("calotype-body", NULL), 1);
+	cr_expect_eq((uintptr_t)sealed->data % HUGE, 0);
+	if (has_huge) {
+		long kib = 0;
+		(void)count_maps("ShmemPmdMapped:", &kib);
+		cr_expect_eq(kib, 2 * 2048);
+	}
+	cr_expect_eq(fcntl(sealed->fd, F_GET_SEALS),
+	    F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
+	(void)close(sealed->fd);
+	ct_cache_sealed_free(sealed);
+	cr_expect_eq(count_maps("calotype-body", NULL), 0);
+}
+
+Test(sealed, nothing_of_the_address_space_stays_behind)
+{
+	for (size_t i = 0; i < 20; i++) {
+		struct ct_cache_places places = { .max = 1 };
+		struct ct_cache_content content = content_of(HUGE + i * 4097);
+		struct ct_cache_sealed *sealed = NULL;
+		unsigned long before = reserved_bytes();
+		cr_assert_eq(ct_cache_sealed_new(&places, &content, &sealed), 0);
+		cr_assert_eq(reserved_bytes(), before);
+		(void)close(sealed->fd);
+		ct_cache_sealed_free(sealed);
+		cr_assert_eq(reserved_bytes(), before);
+	}
 }
 
 Test(sealed, places_are_bounded)
