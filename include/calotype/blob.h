@@ -14,8 +14,7 @@
  *
  * Errors, everywhere: -ENOMEM; CT_ERROR_INSUFFICIENT_SPACE; CT_ERROR_STORE_UNHEALTHY for writers
  * once an fsync has failed, until the store is opened anew; -EIO and other errno values from the
- * disk. A staging id that is not 32 lower-case hex digits is -EINVAL.
- * The library logs nothing.
+ * disk. A staging id that is not 32 lower-case hex digits is -EINVAL. Nothing is logged.
  */
 #ifndef CALOTYPE_BLOB_H
 #define CALOTYPE_BLOB_H
@@ -139,13 +138,11 @@ int ct_blob_reader_read(
 
 /* Reads the whole blob and compares: CT_ERROR_DIGEST_MISMATCH. BLOCKING. */
 int ct_blob_reader_verify(struct ct_blob_reader *reader);
-
 /*
  * A descriptor of the blob's bytes, read only, owned by the caller; for sendfile and the image
  * worker. The memory store makes a sealed memfd. BLOCKING.
  */
 int ct_blob_reader_dup_fd(struct ct_blob_reader *reader, int *ret_fd);
-
 void ct_blob_reader_close(struct ct_blob_reader *reader);
 
 #endif

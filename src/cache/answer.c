@@ -3,6 +3,7 @@
  * header of its own (a part, a miss that says so) is a small response over the same bytes.
  */
 #include "cache/cache_priv.h"
+#include "cache/sealed_priv.h"
 
 #include "base/assert.h"
 #include "base/text.h"

@@ -12,6 +12,7 @@
  * and dooms it. Only for whom wants less, the fill goes on and hashes the file.
  */
 #include "cache/cache_priv.h"
+#include "cache/sealed_priv.h"
 
 #include "base/assert.h"
 #include "base/cleanup.h"

@@ -8,6 +8,7 @@
  * aligned so.
  */
 #include "cache/cache_priv.h"
+#include "cache/sealed_priv.h"
 
 #include "base/cleanup.h"
 

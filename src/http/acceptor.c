@@ -220,7 +220,7 @@ static void refuse_look(struct ct_http_acceptor *acceptor, struct ct_http_connec
 {
 	char id[CT_ID_CHARS + 1];
 	int fd = connection->fd;
-	ct_http_make_request_id(acceptor->server, id);
+	ct_http_make_request_id(id);
 	ct_metrics_add(CT_METRIC_HTTP_MALFORMED, 1);
 	ct_http_access_log_refusal(acceptor->server, &connection->peer, id, error);
 	ct_http_connection_remove(connection);
@@ -310,7 +310,7 @@ static void refuse(struct ct_http_acceptor *acceptor, int fd, int error)
 	    of_address ? "one address may hold %u connections at a time"
 		       : "this server holds at most %u connections at a time",
 	    limit);
-	ct_http_make_request_id(acceptor->server, id);
+	ct_http_make_request_id(id);
 	struct ct_http_response *problem = ct_http_problem_for(id, error, detail);
 	ct_http_problem_limit(problem, limit, (uint64_t)limit + 1);
 	ct_log(CT_LOG_DEBUG, "http.refused", CT_LOG_CODE(error));

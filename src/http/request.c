@@ -66,7 +66,7 @@ void ct_http_request_begin(
 	request->target_length = target != NULL ? strlen(target) : 0;
 	request->began_us = ct_clock_monotonic_us();
 	char id[CT_ID_CHARS + 1];
-	ct_http_make_request_id(connection->server, id);
+	ct_http_make_request_id(id);
 	/* The target; its path decoded; its query decoded, with an empty value for each name. */
 	size_t room = 2 * (request->target_length + 2) + CT_HTTP_MAX_QUERY_PARAMETERS;
 	request->text = malloc(room);

@@ -15,14 +15,20 @@
 /* For requests that slept past the stop: whoever shuts down behind us answers them. */
 #define FREE_WAIT_MS 10000
 #define STOP_TICK_MS 50
+#define ID_BYTES (CT_ID_CHARS / 2)
 
-void ct_http_make_request_id(struct ct_http_server *server, char ret_id[CT_ID_CHARS + 1])
+void ct_http_make_request_id(char ret_id[CT_ID_CHARS + 1])
 {
-	/* Unique, not secret. Multiplying by an odd number keeps all 64-bit values apart. */
-	uint64_t count = atomic_fetch_add(&server->request_count, 1);
-	uint64_t parts[2] = { server->id_seed[0],
-		(count ^ server->id_seed[1]) * UINT64_C(0x9e3779b97f4a7c15) };
-	ct_hex_encode(parts, sizeof(parts), ret_id);
+	/* Asking the system for each one would show in the time of a small answer. */
+	static _Thread_local uint8_t random[ID_BYTES * 64];
+	static _Thread_local size_t left;
+	if (left == 0) {
+		int r = ct_random_bytes(random, sizeof(random));
+		CT_ASSERT(r == 0); /* there was entropy at the start, and it does not run out */
+		left = sizeof(random);
+	}
+	left -= ID_BYTES;
+	ct_hex_encode(random + left, ID_BYTES, ret_id);
 }
 
 /* ---- life ---- */
@@ -35,7 +41,7 @@ static void set_defaults(struct ct_http_options *options)
 		options->max_per_address = 128;
 	if (options->loops == 0) {
 		long cores = sysconf(_SC_NPROCESSORS_ONLN);
-		options->loops = cores < 1 ? 1 : cores > 8 ? 8 : (unsigned)cores;
+		options->loops = cores < 1 ? 1 : (unsigned)cores;
 	}
 	if (options->head_deadline_ms == 0)
 		options->head_deadline_ms = 10000;
@@ -60,11 +66,12 @@ int ct_http_server_new(const struct ct_http_options *options, struct ct_http_ser
 	ct_lock_init(&server->lock, CT_LOCK_HTTP_SERVER);
 	ct_condition_init(&server->changed);
 	ct_condition_init(&server->watch);
+	uint8_t entropy;
 	int length = snprintf(server->listen, sizeof(server->listen), "%s", options->listen);
 	r = length < (int)sizeof(server->listen) ? 0 : -ENAMETOOLONG;
 	server->options.listen = server->listen;
 	if (r == 0)
-		r = ct_random_bytes(server->id_seed, sizeof(server->id_seed));
+		r = ct_random_bytes(&entropy, sizeof(entropy)); /* for request ids: is there any? */
 	if (r == 0 && options->trusted_proxies != NULL)
 		r = ct_networks_parse(options->trusted_proxies, &server->trusted_proxies);
 	if (r == 0)

@@ -35,10 +35,8 @@ struct ct_http_server {
 	struct MHD_Daemon *small, *large;
 	pthread_t watchdog;
 	bool watchdog_runs;
-	uint64_t id_seed[2];
 
 	atomic_bool stopping;
-	atomic_uint_fast64_t request_count;
 	/* auth.c: what is known about keys, until when */
 	atomic_bool has_keys;
 	_Atomic int64_t keys_known_until_ms;
@@ -57,8 +55,8 @@ struct ct_http_server {
 };
 
 /* ---- server.c ---- */
-/* 32 hex digits, never twice. */
-void ct_http_make_request_id(struct ct_http_server *server, char ret_id[CT_ID_CHARS + 1]);
+/* An id as all are (text.h). Any thread. */
+void ct_http_make_request_id(char ret_id[CT_ID_CHARS + 1]);
 
 /* ---- daemon.c ---- */
 int ct_http_daemon_start(

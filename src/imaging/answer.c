@@ -235,13 +235,18 @@ static char *exif_to_text(const struct ct_worker_exif *exif)
 }
 
 /* The failures that a worker may report about an image; anything else is its own. */
-static int reported(const struct ct_worker_reply *reply, char *ret_message)
+static int reported(const struct ct_worker_reply *reply, struct ct_imaging_failure *ret_failure)
 {
 	int error = reply->status;
 	if (is_text(reply->message, sizeof(reply->message)) && reply->message[0] != '\0')
-		ct_message_set(ret_message, "%s", reply->message);
+		ct_message_set(ret_failure->message, "%s", reply->message);
 	else
-		ct_message_set(ret_message, "the image worker gave no reason");
+		ct_message_set(ret_failure->message, "the image worker gave no reason");
+	if (reply->limit > 0 && (reply->value == 0 || reply->value > reply->limit) &&
+	    reply->limit <= INT64_MAX && reply->value <= INT64_MAX) {
+		ret_failure->limit = reply->limit;
+		ret_failure->value = reply->value;
+	}
 	switch (error) {
 	case CT_ERROR_UNDECODABLE_IMAGE:
 	case CT_ERROR_TOO_MANY_PIXELS:
@@ -262,11 +267,12 @@ static int nonsense(char *ret_message)
 }
 
 int ct_answer_accept(const struct ct_worker_request *request, const struct ct_worker_reply *reply,
-    int *fds, struct ct_developed *ret_developed, char *ret_message)
+    int *fds, struct ct_developed *ret_developed, struct ct_imaging_failure *ret_failure)
 {
+	char *ret_message = ret_failure->message;
 	_Static_assert(CT_IMAGING_BLURHASH_BYTES == CT_WORKER_BLURHASH_BYTES, "same text");
 	if (reply->status != 0)
-		return reported(reply, ret_message);
+		return reported(reply, ret_failure);
 	const struct ct_image_type *type = ct_image_type_find(request->type);
 	if (type == NULL || !is_head(request, reply) || !is_planned(request, reply) ||
 	    !is_exif(&reply->exif) || !is_text(reply->blurhash, sizeof(reply->blurhash)))

@@ -507,8 +507,9 @@ static bool is_used_up(const struct ct_child *child)
 
 /* One exchange with some worker; -EAGAIN when it was an idle one that had gone away. */
 static int run_once(struct ct_imaging_pool *pool, struct work *work, struct ct_imaging_cut *cut,
-    struct ct_developed *ret_developed, char *ret_message)
+    struct ct_developed *ret_developed, struct ct_imaging_failure *ret_failure)
 {
+	char *ret_message = ret_failure->message;
 	struct slot *slot = NULL;
 	int r = take_worker(pool, cut, &slot, ret_message);
 	if (r < 0)
@@ -520,7 +521,7 @@ static int run_once(struct ct_imaging_pool *pool, struct work *work, struct ct_i
 	if (r < 0)
 		return r == -EAGAIN ? r : explain_failure(pool, slot, r, ret_message);
 	r = ct_answer_accept(
-	    &work->request, &work->reply, work->fds + 1, ret_developed, ret_message);
+	    &work->request, &work->reply, work->fds + 1, ret_developed, ret_failure);
 	/* One that talks nonsense is not asked again. */
 	if (r == CT_ERROR_PEER_PROTOCOL || is_used_up(&slot->child))
 		(void)retire(pool, slot);
@@ -616,13 +617,13 @@ static void count_caller(struct ct_imaging_pool *pool, bool enters)
 }
 
 static int develop(struct ct_imaging_pool *pool, struct work *work, struct ct_imaging_cut *cut,
-    struct ct_developed *ret_developed, char *ret_message)
+    struct ct_developed *ret_developed, struct ct_imaging_failure *ret_failure)
 {
 	int r = -EAGAIN;
 	for (int tries = 0; r == -EAGAIN && tries < MAX_STALE; tries++)
-		r = run_once(pool, work, cut, ret_developed, ret_message);
+		r = run_once(pool, work, cut, ret_developed, ret_failure);
 	if (r == -EAGAIN) {
-		ct_message_set(ret_message, "the image workers keep going away");
+		ct_message_set(ret_failure->message, "the image workers keep going away");
 		return CT_ERROR_WORKER_UNAVAILABLE;
 	}
 	return r;
@@ -630,11 +631,11 @@ static int develop(struct ct_imaging_pool *pool, struct work *work, struct ct_im
 
 int ct_imaging_pool_develop(struct ct_imaging_pool *pool, int input_fd, const char *type,
     const int *widths, size_t width_count, struct ct_imaging_cut *cut,
-    struct ct_developed *ret_developed, char ret_message[CT_IMAGING_MESSAGE_BYTES])
+    struct ct_developed *ret_developed, struct ct_imaging_failure *ret_failure)
 {
 	/* Too large for the small stack of our threads' deepest calls. */
 	ct_cleanup(ct_free_pointer) struct work *work = calloc(1, sizeof(*work));
-	ret_message[0] = '\0';
+	*ret_failure = (struct ct_imaging_failure){ 0 };
 	if (work == NULL)
 		return -ENOMEM;
 	int r = fill_request(&pool->options, type, widths, width_count, &work->request);
@@ -643,14 +644,16 @@ int ct_imaging_pool_develop(struct ct_imaging_pool *pool, int input_fd, const ch
 	count_caller(pool, true);
 	r = open_files(work, input_fd);
 	if (r == 0)
-		r = develop(pool, work, cut, ret_developed, ret_message);
+		r = develop(pool, work, cut, ret_developed, ret_failure);
 	close_files(work);
 	count_caller(pool, false);
-	if (r == CT_ERROR_WORKER_MEMORY)
-		ct_message_set(ret_message, "decoding needs more memory than the limit, %u MiB",
-		    pool->options.memory_mib);
-	if (r < 0 && ret_message[0] == '\0')
-		ct_message_set(ret_message, "%s", ct_error_text(r));
+	if (r == CT_ERROR_WORKER_MEMORY) {
+		ct_message_set(ret_failure->message,
+		    "decoding needs more memory than the limit, %u MiB", pool->options.memory_mib);
+		ret_failure->limit = (uint64_t)pool->options.memory_mib << 20;
+	}
+	if (r < 0 && ret_failure->message[0] == '\0')
+		ct_message_set(ret_failure->message, "%s", ct_error_text(r));
 	return r;
 }
 

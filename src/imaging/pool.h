@@ -93,6 +93,13 @@ struct ct_developed {
 	struct ct_developed_print prints[CT_PLAN_MAX_PRINTS]; /* by rising width */
 };
 
+/* Why there are no prints. */
+struct ct_imaging_failure {
+	char message[CT_IMAGING_MESSAGE_BYTES]; /* one line for the owner of the image */
+	uint64_t limit; /* the limit that was passed; 0: none, or it is not a number of this kind */
+	uint64_t value; /* what passed it; 0: not known, it was stopped there */
+};
+
 /* One call's end from outside. Under the pool's lock. */
 struct ct_imaging_cut {
 	bool is_cut;
@@ -104,8 +111,7 @@ struct ct_imaging_cut {
  * `type` is what was sniffed, one of config/image_types.h.
  * BLOCKING, up to deadline_ms once it has a worker; waits for one while all are at work.
  * `cut` may be NULL; else zeroed by the caller, for ct_imaging_pool_cut_off().
- * On success *ret_developed needs ct_developed_done(). On failure ret_message says why in one
- * line for the owner of the image:
+ * On success *ret_developed needs ct_developed_done(). On failure *ret_failure says why:
  *   CT_ERROR_UNDECODABLE_IMAGE  damaged, cut off, or not an image
  *   CT_ERROR_TOO_MANY_PIXELS, CT_ERROR_TOO_MANY_FRAMES, CT_ERROR_INTERLACED_TOO_LARGE
  *                               seen before anything is decoded
@@ -121,7 +127,7 @@ struct ct_imaging_cut {
  */
 int ct_imaging_pool_develop(struct ct_imaging_pool *pool, int input_fd, const char *type,
     const int *widths, size_t width_count, struct ct_imaging_cut *cut,
-    struct ct_developed *ret_developed, char ret_message[CT_IMAGING_MESSAGE_BYTES]);
+    struct ct_developed *ret_developed, struct ct_imaging_failure *ret_failure);
 
 /*
  * Ends the call that was, is, or will be given `cut`: its worker is killed. Any thread; does not

@@ -63,7 +63,7 @@ int ct_child_explain(int status, unsigned cpu_s, char *ret_message);
  * CT_ERROR_PEER_PROTOCOL, -ENOMEM, or the failure that the worker reports.
  */
 int ct_answer_accept(const struct ct_worker_request *request, const struct ct_worker_reply *reply,
-    int *fds, struct ct_developed *ret_developed, char *ret_message);
+    int *fds, struct ct_developed *ret_developed, struct ct_imaging_failure *ret_failure);
 
 /* snprintf into a message. */
 void ct_message_set(char *ret_message, const char *format, ...)

@@ -46,7 +46,7 @@ struct work {
 	char image_id[CT_ID_CHARS + 1]; /* empty: a remake */
 	struct ct_digest source;
 	struct ct_developed developed;
-	char message[CT_IMAGING_MESSAGE_BYTES];
+	struct ct_imaging_failure failure;
 	size_t print_count;
 	struct ct_print_row prints[CT_PLAN_MAX_PRINTS];
 	int replaced_count; /* a remake: rows before it */
@@ -173,11 +173,12 @@ static void cut_off(void *arg)
 static int decode(struct work *work, int fd, const char *type)
 {
 	if (work->jobs != NULL && !ct_jobs_set_cut_off(work->jobs, work->job, cut_off, work)) {
-		(void)snprintf(work->message, sizeof(work->message), "the job was canceled");
+		(void)snprintf(
+		    work->failure.message, sizeof(work->failure.message), "the job was canceled");
 		return CT_ERROR_CANCELED;
 	}
 	int r = ct_imaging_pool_develop(work->process->pool, fd, type, ct_plan_widths,
-	    ct_plan_width_count, &work->cut, &work->developed, work->message);
+	    ct_plan_width_count, &work->cut, &work->developed, &work->failure);
 	if (work->jobs != NULL) /* what is left takes no time */
 		(void)ct_jobs_set_cut_off(work->jobs, work->job, NULL, NULL);
 	return r;
@@ -192,7 +193,7 @@ static int develop_and_store(struct work *work, int fd, const char *type)
 	for (size_t i = 0; i < work->developed.print_count; i++) {
 		r = store_print(work, &work->developed.prints[i], &work->prints[i]);
 		if (r < 0) {
-			(void)snprintf(work->message, sizeof(work->message),
+			(void)snprintf(work->failure.message, sizeof(work->failure.message),
 			    "a print could not be stored: %s", ct_error_text(r));
 			return r;
 		}
@@ -208,7 +209,7 @@ static int develop(struct work *work, const char *type)
 	ct_cleanup(ct_close_fd) int fd = -1;
 	int r = open_verified(work->process->store, &work->source, &fd);
 	if (r < 0)
-		(void)snprintf(work->message, sizeof(work->message),
+		(void)snprintf(work->failure.message, sizeof(work->failure.message),
 		    "the stored original could not be read: %s", ct_error_text(r));
 	if (r == 0) {
 		tell_progress(work, PROGRESS_VERIFIED);
@@ -403,7 +404,7 @@ static int look_for_twin(struct work *work)
 		ct_metadata_give_back(metadata, view);
 	}
 	if (r < 0)
-		(void)snprintf(work->message, sizeof(work->message),
+		(void)snprintf(work->failure.message, sizeof(work->failure.message),
 		    "images of the same bytes could not be looked for");
 	return r;
 }
@@ -427,7 +428,9 @@ static void run_work(const struct ct_job_row *job, struct work *work, const char
 	if (r == 0 && work->twin.id[0] == '\0')
 		r = develop(work, type);
 	if (r < 0)
-		report(job, r, work->message, ret_outcome);
+		report(job, r, work->failure.message, ret_outcome);
+	ret_outcome->limit = work->failure.limit;
+	ret_outcome->value = work->failure.value;
 }
 
 static void process_image(struct ct_jobs *jobs, const struct ct_job_row *job,

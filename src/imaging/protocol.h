@@ -16,7 +16,7 @@
 #include "imaging/plan.h"
 #include <stdint.h>
 
-#define CT_WORKER_PROTOCOL_VERSION 2u
+#define CT_WORKER_PROTOCOL_VERSION 3u
 #define CT_WORKER_SOCKET 3
 #define CT_WORKER_MAX_FDS (1 + CT_PLAN_MAX_PRINTS)
 #define CT_WORKER_EXIT_MEMORY 86 /* GLib would abort: told apart from a crash */
@@ -80,6 +80,8 @@ struct ct_worker_reply {
 	struct ct_worker_print prints[CT_PLAN_MAX_PRINTS]; /* the first descriptors, in order */
 	char blurhash[CT_WORKER_BLURHASH_BYTES];
 	struct ct_worker_exif exif;
+	uint64_t limit; /* that was passed, when status is about one; else 0 */
+	uint64_t value; /* what passed it; 0: not known */
 	char message[CT_WORKER_MESSAGE_BYTES]; /* why, when status is not 0 */
 };
 

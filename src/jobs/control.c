@@ -9,8 +9,6 @@
 #include "calotype/error.h"
 #include "metadata/jobs.h"
 
-#define CANCELED_DETAIL "the job was canceled before it ended"
-
 struct control {
 	struct ct_jobs *jobs;
 	const char *id;
@@ -25,6 +23,8 @@ static int read_again(struct ct_metadata_view *view, struct control *control)
 
 static int run_cancel(struct ct_metadata_view *view, void *arg)
 {
+	static const struct ct_job_outcome canceled = { .error = CT_ERROR_CANCELED,
+		.detail = "the job was canceled before it ended" };
 	struct control *control = arg;
 	struct ct_job_row *row = &control->row;
 	int r = read_again(view, control);
@@ -37,7 +37,7 @@ static int run_cancel(struct ct_metadata_view *view, void *arg)
 		r = kind->failed(view, row, CT_ERROR_CANCELED, kind->context);
 	if (r < 0 && r != CT_ERROR_NOT_FOUND) /* its object is gone: all the better */
 		return r;
-	r = ct_jobs_end_with_error(view, row, CT_JOB_CANCELED, CT_ERROR_CANCELED, CANCELED_DETAIL);
+	r = ct_jobs_end_with_error(view, row, CT_JOB_CANCELED, &canceled);
 	return r < 0 ? r : read_again(view, control);
 }
 

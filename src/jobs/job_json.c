@@ -38,9 +38,11 @@ struct ct_json *ct_job_to_json(const struct ct_job_row *row)
 	return json;
 }
 
-char *ct_job_problem_text(int error, const char *detail, const char *request_id)
+char *ct_job_problem_text(const struct ct_job_outcome *outcome, const char *request_id)
 {
 	char type[96];
+	int error = outcome->error;
+	const char *detail = outcome->detail;
 	if (detail[0] == '\0' || !ct_slice_is_utf8(ct_slice_from_string(detail)))
 		detail = ct_error_text(error);
 	const char *code = ct_error_code(error);
@@ -53,6 +55,10 @@ char *ct_job_problem_text(int error, const char *detail, const char *request_id)
 	ct_json_set_text(json, "code", code);
 	if (request_id[0] != '\0')
 		ct_json_set_text(json, "request_id", request_id);
+	if (outcome->limit > 0)
+		ct_json_set_number(json, "limit", (int64_t)outcome->limit);
+	if (outcome->value > 0)
+		ct_json_set_number(json, "value", (int64_t)outcome->value);
 	char *text = ct_json_to_text(json);
 	ct_json_free(json);
 	return text;

@@ -31,6 +31,7 @@ struct ct_job_outcome {
 	int error;  /* 0: succeeded; ct_error_is_retryable() decides on retry */
 	bool final; /* not tried again, though the error is retryable */
 	char detail[CT_MESSAGE_MAX + 1]; /* for the problem: what was wrong */
+	uint64_t limit, value;		 /* that was passed, and by what; 0: not known */
 	struct ct_json *response;	 /* when succeeded; taken over. `commit` makes it anew */
 	/*
 	 * When succeeded: runs in the transaction that ends the job, may set `response` to what the

@@ -126,7 +126,7 @@ int ct_jobs_settle(struct ct_jobs *jobs, const struct ct_job_kind *kind,
 
 /* Inside a transaction. */
 int ct_jobs_end_with_error(struct ct_metadata_view *view, const struct ct_job_row *row,
-    enum ct_job_state state, int error, const char *detail);
+    enum ct_job_state state, const struct ct_job_outcome *outcome);
 
 /* Counts an end for the metrics; CT_JOB_QUEUED: it is tried again. */
 void ct_jobs_count_ended(enum ct_job_state state);
@@ -134,8 +134,8 @@ void ct_jobs_count_ended(enum ct_job_state state);
 /* When the attempt after `attempts` runs, from now: doubled from minimum to maximum, and jitter. */
 int64_t ct_jobs_backoff_ms(const struct ct_jobs *jobs, int attempts);
 
-/* The problem (RFC 9457) of an error, as a malloc'd string; NULL when out of memory. */
-char *ct_job_problem_text(int error, const char *detail, const char *request_id);
+/* The problem (RFC 9457) of a failure, as a malloc'd string; NULL when out of memory. */
+char *ct_job_problem_text(const struct ct_job_outcome *outcome, const char *request_id);
 
 /* ---- keeper.c ---- */
 void *ct_jobs_run_keeper(void *arg);

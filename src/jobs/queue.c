@@ -15,8 +15,6 @@
 #include <errno.h>
 #include <stdio.h>
 
-#define DELETED_DETAIL "the image was deleted before its job ended"
-
 static int64_t least(int64_t a, int64_t b)
 {
 	return a < b ? a : b;
@@ -30,29 +28,34 @@ static int max_attempts_of(const struct ct_job_row *row)
 /* ---- ends; inside a transaction ---- */
 
 int ct_jobs_end_with_error(struct ct_metadata_view *view, const struct ct_job_row *row,
-    enum ct_job_state state, int error, const char *detail)
+    enum ct_job_state state, const struct ct_job_outcome *outcome)
 {
-	ct_cleanup(ct_free_pointer) char *problem =
-	    ct_job_problem_text(error, detail, row->request_id);
+	ct_cleanup(ct_free_pointer) char *problem = ct_job_problem_text(outcome, row->request_id);
 	if (problem == NULL)
 		return -ENOMEM;
 	return ct_job_end(view, row->id, row->token, state, NULL, problem, ct_clock_wall_ms());
 }
 
+static int end_as_deleted(struct ct_metadata_view *view, const struct ct_job_row *row)
+{
+	static const struct ct_job_outcome deleted = { .error = CT_ERROR_GONE,
+		.detail = "the image was deleted before its job ended" };
+	return ct_jobs_end_with_error(view, row, CT_JOB_CANCELED, &deleted);
+}
+
 /* `failed` has changed nothing when it finds its object gone. */
 static int end_as_failed(struct ct_metadata_view *view, const struct ct_job_kind *kind,
-    const struct ct_job_row *row, int error, const char *detail, enum ct_job_state *ret_state)
+    const struct ct_job_row *row, const struct ct_job_outcome *outcome,
+    enum ct_job_state *ret_state)
 {
 	int r = 0;
 	if (kind != NULL && kind->failed != NULL)
-		r = kind->failed(view, row, error, kind->context);
+		r = kind->failed(view, row, outcome->error, kind->context);
 	if (r < 0 && r != CT_ERROR_NOT_FOUND)
 		return r;
 	*ret_state = r == 0 ? CT_JOB_FAILED : CT_JOB_CANCELED;
-	if (r == CT_ERROR_NOT_FOUND)
-		return ct_jobs_end_with_error(
-		    view, row, CT_JOB_CANCELED, CT_ERROR_GONE, DELETED_DETAIL);
-	return ct_jobs_end_with_error(view, row, CT_JOB_FAILED, error, detail);
+	return r == CT_ERROR_NOT_FOUND ? end_as_deleted(view, row)
+				       : ct_jobs_end_with_error(view, row, CT_JOB_FAILED, outcome);
 }
 
 /* ---- claim ---- */
@@ -62,8 +65,8 @@ struct claim {
 	struct ct_job_row row;
 	int64_t next_run_at;
 	bool refused;
-	enum ct_job_state state; /* of a refused one */
-	char detail[CT_MESSAGE_MAX + 1];
+	enum ct_job_state state;       /* of a refused one */
+	struct ct_job_outcome outcome; /* of a refused one */
 };
 
 /* Why the job that was claimed is not run: the claim is only its end. */
@@ -71,14 +74,14 @@ static bool must_refuse(struct claim *claim, const struct ct_job_kind *kind)
 {
 	const struct ct_job_row *row = &claim->row;
 	if (kind == NULL) {
-		(void)snprintf(claim->detail, sizeof(claim->detail),
+		(void)snprintf(claim->outcome.detail, sizeof(claim->outcome.detail),
 		    "this server knows no jobs of the kind '%s'", row->kind);
 		return true;
 	}
 	int max = max_attempts_of(row);
 	if (row->attempts <= max)
 		return false;
-	(void)snprintf(claim->detail, sizeof(claim->detail),
+	(void)snprintf(claim->outcome.detail, sizeof(claim->outcome.detail),
 	    "the job was begun %d times and none of them came to an end; it may have stopped the "
 	    "server",
 	    max);
@@ -98,8 +101,8 @@ static int run_claim(struct ct_metadata_view *view, void *arg)
 	claim->refused = must_refuse(claim, kind);
 	if (!claim->refused)
 		return 0;
-	return end_as_failed(
-	    view, kind, &claim->row, CT_ERROR_INTERNAL, claim->detail, &claim->state);
+	claim->outcome.error = CT_ERROR_INTERNAL;
+	return end_as_failed(view, kind, &claim->row, &claim->outcome, &claim->state);
 }
 
 int ct_jobs_claim(struct ct_jobs *jobs, struct ct_job_row *ret_row, int64_t *ret_next_run_at)
@@ -117,7 +120,7 @@ int ct_jobs_claim(struct ct_jobs *jobs, struct ct_job_row *ret_row, int64_t *ret
 		ct_log(CT_LOG_ERROR, "job.refused", CT_LOG_TEXT("request", claim.row.request_id),
 		    CT_LOG_TEXT("id", claim.row.id), CT_LOG_TEXT("kind", claim.row.kind),
 		    CT_LOG_TEXT("state", ct_job_state_name(claim.state)),
-		    CT_LOG_TEXT("detail", claim.detail));
+		    CT_LOG_TEXT("detail", claim.outcome.detail));
 		r = -EAGAIN;
 	}
 	ct_job_row_done(&claim.row);
@@ -170,7 +173,7 @@ static int queue_again(struct ct_metadata_view *view, struct ending *ending)
 	const struct ct_jobs *jobs = ending->jobs;
 	int error = ct_error_canonical(ending->outcome->error);
 	ct_cleanup(ct_free_pointer) char *problem =
-	    ct_job_problem_text(ending->outcome->error, ending->outcome->detail, row->request_id);
+	    ct_job_problem_text(ending->outcome, row->request_id);
 	if (problem == NULL)
 		return -ENOMEM;
 	ending->state = CT_JOB_QUEUED;
@@ -191,8 +194,7 @@ static int run_ending(struct ct_metadata_view *view, void *arg)
 	const struct ct_job_outcome *outcome = ending->outcome;
 	if (ending->deleted) {
 		ending->state = CT_JOB_CANCELED;
-		return ct_jobs_end_with_error(
-		    view, row, CT_JOB_CANCELED, CT_ERROR_GONE, DELETED_DETAIL);
+		return end_as_deleted(view, row);
 	}
 	if (outcome->error == 0)
 		return end_as_succeeded(view, ending);
@@ -200,8 +202,7 @@ static int run_ending(struct ct_metadata_view *view, void *arg)
 	bool is_free = is_of_the_server(ct_error_canonical(outcome->error));
 	if (again && (is_free || row->attempts < max_attempts_of(row)))
 		return queue_again(view, ending);
-	return end_as_failed(
-	    view, ending->kind, row, outcome->error, outcome->detail, &ending->state);
+	return end_as_failed(view, ending->kind, row, outcome, &ending->state);
 }
 
 void ct_jobs_count_ended(enum ct_job_state state)

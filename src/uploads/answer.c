@@ -83,6 +83,22 @@ static struct ct_http_response *full(
 	return response;
 }
 
+static struct ct_http_response *no_room(
+    const struct ct_uploads *uploads, const struct ct_http_request *request, uint64_t value_bytes)
+{
+	uint64_t available = 0;
+	int r = ct_blob_store_available(uploads->options.store, &available);
+	if (r < 0 || value_bytes == CT_BLOB_LENGTH_UNKNOWN || value_bytes <= available)
+		return ct_http_problem(request, CT_ERROR_INSUFFICIENT_SPACE,
+		    "the disk has no room for this file now; what was acknowledged is kept");
+	struct ct_http_response *response = ct_http_problem(request, CT_ERROR_INSUFFICIENT_SPACE,
+	    "the disk has room for %" PRIu64 " bytes now, and this file has %" PRIu64
+	    "; what was acknowledged is kept",
+	    available, value_bytes);
+	ct_http_problem_limit(response, available, value_bytes);
+	return response;
+}
+
 struct ct_http_response *ct_answer_problem(const struct ct_uploads *uploads,
     const struct ct_http_request *request, const struct ct_session *session, int error,
     uint64_t value_bytes)
@@ -100,8 +116,8 @@ struct ct_http_response *ct_answer_problem(const struct ct_uploads *uploads,
 		return ct_http_problem(request, error,
 		    "an image of 0 bytes is none; send the file's bytes as the body");
 	case CT_ERROR_INSUFFICIENT_SPACE:
-		return ct_http_problem(request, error,
-		    "the disk has no room for this file now; what was acknowledged is kept");
+		return no_room(uploads, request,
+		    session != NULL ? ct_session_row(session)->length_bytes : value_bytes);
 	case CT_ERROR_UPLOAD_BUSY:
 		return ct_http_problem(
 		    request, error, "another request still saves this upload; try again");
@@ -112,4 +128,21 @@ struct ct_http_response *ct_answer_problem(const struct ct_uploads *uploads,
 	default: break;
 	}
 	return ct_http_problem(request, error, "%s", ct_error_text(error));
+}
+
+struct ct_http_response *ct_answer_refuse_coded(const struct ct_http_request *request)
+{
+	struct ct_slice coding = ct_http_header(request, "Content-Encoding");
+	if (coding.data != NULL && !ct_slice_equal_ignore_case(coding, "identity")) {
+		struct ct_http_response *response =
+		    ct_http_problem(request, CT_ERROR_UNSUPPORTED_ENCODING,
+			"the body is kept as it comes, so send the file without Content-Encoding");
+		ct_http_response_header(response, "Accept-Encoding", "identity");
+		return response;
+	}
+	if (ct_http_header(request, "Content-Range").data == NULL)
+		return NULL;
+	return ct_http_problem(request, CT_ERROR_INVALID_HEADER,
+	    "Content-Range means a part of a file, and this takes whole ones; send parts to "
+	    "/uploads");
 }

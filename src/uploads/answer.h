@@ -30,4 +30,11 @@ struct ct_http_response *ct_answer_problem(const struct ct_uploads *uploads,
     const struct ct_http_request *request, const struct ct_session *session, int error,
     uint64_t value_bytes);
 
+/*
+ * NULL, or why the body isn't the bytes of a file as they are: it has a content coding (415 with
+ * Accept-Encoding: identity, RFC 9110 section 12.5.3), or claims to be a part (Content-Range on a
+ * PUT or POST: 400, section 14.5).
+ */
+struct ct_http_response *ct_answer_refuse_coded(const struct ct_http_request *request);
+
 #endif

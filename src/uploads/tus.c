@@ -453,6 +453,9 @@ static enum ct_http_next patch_head(struct ct_http_request *request, void *conte
 	if (!ct_tus_has_chunk_type(request))
 		return ct_tus_refuse(request, CT_ERROR_UNSUPPORTED_TYPE,
 		    "a chunk has Content-Type: " CT_TUS_MEDIA_TYPE);
+	struct ct_http_response *refusal = ct_answer_refuse_coded(request);
+	if (refusal != NULL)
+		return ct_http_answer(request, refusal);
 	if (ct_http_header_u64(request, "Upload-Offset", INT64_MAX, &offset) != 1)
 		return ct_tus_refuse(request, CT_ERROR_INVALID_HEADER,
 		    "Upload-Offset must be there once, as a decimal number of bytes");
@@ -504,12 +507,12 @@ static void opened_head(void *arg, int result)
 
 static enum ct_http_next head_head(struct ct_http_request *request, void *context)
 {
-	if (!ct_tus_is_spoken(request))
-		return ct_tus_refuse_version(request);
 	if (ct_http_header(request, "Upload-Offset").data != NULL ||
 	    ct_http_header(request, "Upload-Complete").data != NULL)
 		return ct_tus_refuse(request, CT_ERROR_INVALID_HEADER,
 		    "HEAD asks for the offset and does not tell one");
+	if (!ct_tus_is_spoken(request))
+		return ct_tus_refuse_version(request);
 	return open_for(context, request, CT_SESSION_READ, opened_head);
 }
 

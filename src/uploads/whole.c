@@ -129,9 +129,11 @@ static enum ct_http_next head(struct ct_http_request *request, void *context)
 	char filename[CT_FILENAME_MAX + 1];
 	uint64_t length = 0;
 
-	if (ct_http_method(request) == CT_HTTP_POST && ct_form_is_form(request))
+	struct ct_http_response *refusal = ct_answer_refuse_coded(request);
+	if (refusal == NULL && ct_http_method(request) == CT_HTTP_POST && ct_form_is_form(request))
 		return head_of_form(uploads, request);
-	struct ct_http_response *refusal = check_head(uploads, request, &length);
+	if (refusal == NULL)
+		refusal = check_head(uploads, request, &length);
 	if (refusal == NULL)
 		refusal = check_name(request, filename);
 	if (refusal != NULL)

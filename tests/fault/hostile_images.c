@@ -122,11 +122,13 @@ static const char *type_of(const char *name)
 static int develop(const struct bytes *bytes, const char *type, char *ret_message)
 {
 	struct ct_developed developed;
+	struct ct_imaging_failure failure;
 	int fd = memfd_create("hostile", MFD_CLOEXEC);
 	CT_ASSERT(fd >= 0);
 	CT_ASSERT(write(fd, bytes->data, bytes->length) == (ssize_t)bytes->length);
 	int r = ct_imaging_pool_develop(
-	    pool, fd, type, ct_plan_widths, ct_plan_width_count, NULL, &developed, ret_message);
+	    pool, fd, type, ct_plan_widths, ct_plan_width_count, NULL, &developed, &failure);
+	memcpy(ret_message, failure.message, sizeof(failure.message));
 	CT_ASSERT(close(fd) == 0);
 	if (r == 0)
 		ct_developed_done(&developed);

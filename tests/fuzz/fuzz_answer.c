@@ -116,7 +116,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct fuzz_input input = { data, size };
 	struct ct_worker_reply reply = honest;
 	uint8_t head[PRINT_BYTES] = "RIFF\x08\0\0\0WEBPVP8 ";
-	char message[CT_IMAGING_MESSAGE_BYTES] = "";
+	struct ct_imaging_failure failure = { 0 };
 	struct ct_developed developed;
 	int fds[CT_PLAN_MAX_PRINTS];
 
@@ -125,12 +125,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	lay_over(&input, &reply, sizeof(reply));
 	for (size_t i = 0; i < CT_PLAN_MAX_PRINTS; i++)
 		fds[i] = i < request.width_count ? make_print(head) : -1;
-	int r = ct_answer_accept(&request, &reply, fds, &developed, message);
+	int r = ct_answer_accept(&request, &reply, fds, &developed, &failure);
 	if (r == 0) {
 		check_taken(&developed);
 		ct_developed_done(&developed);
 	} else {
-		FUZZ_CHECK(r == -ENOMEM || (message[0] != '\0' && is_printable(message)), "%d", r);
+		FUZZ_CHECK(
+		    r == -ENOMEM || (failure.message[0] != '\0' && is_printable(failure.message)),
+		    "%d", r);
 	}
 	for (size_t i = 0; i < CT_PLAN_MAX_PRINTS; i++) {
 		if (fds[i] >= 0)

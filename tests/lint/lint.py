@@ -30,7 +30,8 @@ HOMES = {
     r"ini\.h": r"src/config/[^/]+\.c",
     r"vips/.*": r"(src/imaging/worker/[^/]+(\.c|_priv\.h|\.h)|tests/data/[^/]+\.c)",
     r"webp/.*": r"(src/imaging/worker|tests/unit/imaging)/[^/]+\.c",
-    r"glib.*": r"src/imaging/worker/[^/]+\.c",
+    r"(glib|gmodule).*": r"src/imaging/worker/[^/]+\.c",
+    r"zlib\.h": r"tests/(data|fault)/[^/]+\.c",
     r"seccomp\.h": r"src/imaging/worker/[^/]+\.c",
     r"linux/landlock\.h": r"src/imaging/worker/[^/]+\.c",
     r"criterion/.*": r"tests/.*\.[ch]",
@@ -38,7 +39,8 @@ HOMES = {
 
 BANNED = re.compile(r"\b(strcpy|strcat|sprintf|vsprintf|strtok|gets|alloca|atoi|atol)\s*\(")
 GOTO = re.compile(r"^\s*goto\s+\w+;")
-MAX_C_LINES, MAX_H_LINES, MAX_COLUMNS, MAX_FUNCTION_LINES = 800, 400, 100, 70
+MAX_C_LINES, MAX_H_LINES, MAX_COLUMNS, MAX_FUNCTION_LINES = 800, 149, 100, 70
+MAX_TEST_H_LINES = 200
 
 
 def layer_of(path):
@@ -81,7 +83,8 @@ def strip_comments(text):
 def check_file(path):
     raw = (ROOT / path).read_text(encoding="utf-8")
     lines = raw.splitlines()
-    limit = MAX_H_LINES if path.suffix == ".h" else MAX_C_LINES
+    header = MAX_TEST_H_LINES if path.parts[0] == "tests" else MAX_H_LINES
+    limit = header if path.suffix == ".h" else MAX_C_LINES
     if len(lines) > limit:
         yield 1, f"{len(lines)} lines, at most {limit}"
     code = strip_comments(raw).splitlines()

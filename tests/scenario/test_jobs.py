@@ -88,6 +88,8 @@ class Jobs(unittest.TestCase):
     def test_bomb(self):
         job = self.fail_with("bomb.png", "too_many_pixels", "x.png")
         self.assertIn("50000000", job["error"]["detail"].replace(",", "").replace(" ", ""))
+        self.assertEqual(job["error"]["limit"], 50000000)
+        self.assertGreater(job["error"]["value"], 50000000)
 
     def test_more_than_50_megapixels(self):
         self.fail_with("60mp.png", "too_many_pixels", "x.png")

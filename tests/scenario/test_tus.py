@@ -85,6 +85,19 @@ class Tus(unittest.TestCase):
                 self.assertEqual(answer.status, 412, (method, answer))
                 self.assertEqual(answer["Tus-Version"], "1.0.0")
 
+    def test_head_tells_no_offset(self):
+        for headers in ({"Upload-Complete": "?1"}, {"Upload-Offset": "0"},
+                        {"Upload-Complete": "?1", "Tus-Resumable": "1.0.0"}):
+            answer = self.server.request("HEAD", "/uploads/" + "0" * 32, headers=headers)
+            self.assertEqual(answer.status, 400, (headers, answer))
+
+    def test_chunk_is_encoded(self):
+        path = create(self.server, 5000, "x.jpg")["Location"]
+        answer = self.server.request("PATCH", path, body=bytes(10), headers={
+            "Tus-Resumable": "1.0.0", "Upload-Offset": "0", "Content-Encoding": "gzip",
+            "Content-Type": "application/offset+octet-stream"})
+        self.assertEqual((answer.status, answer.json()["code"]), (415, "unsupported_encoding"))
+
     def test_whole_life(self):
         data = image("photo.jpg")
         answer = create(self.server, len(data), "Größe.jpg")

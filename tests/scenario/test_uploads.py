@@ -100,6 +100,20 @@ class Whole(unittest.TestCase):
                                   capture_output=True, text=True, check=False)
             self.assertEqual(done.returncode, 0, done.stderr + done.stdout)
 
+    def test_body_is_not_the_file(self):
+        for method, path in (("PUT", "/images/x.jpg"), ("POST", "/images")):
+            part = self.server.request(method, path, body=image("small.jpg"),
+                                       headers={"Content-Range": "bytes 0-9/100"})
+            self.assertEqual((part.status, part.json()["code"]), (400, "invalid_header"))
+            self.assertIn("/uploads", part.json()["detail"])
+            coded = self.server.request(method, path, body=image("small.jpg"),
+                                        headers={"Content-Encoding": "gzip"})
+            self.assertEqual((coded.status, coded.json()["code"]), (415, "unsupported_encoding"))
+            self.assertEqual(coded["Accept-Encoding"], "identity")
+            plain = self.server.request(method, path, body=image("small.jpg"),
+                                        headers={"Content-Encoding": "identity"})
+            self.assertEqual(plain.status, 202)
+
     def test_empty_is_refused(self):
         self.check_problem(self.server.request("PUT", "/images/a.jpg", body=b""), 400, "empty_body")
         self.check_problem(self.server.request("POST", "/images", body=b""), 400, "empty_body")
@@ -196,9 +210,12 @@ class Limits(unittest.TestCase):
             answer = server.request("PUT", "/images/x.jpg", body=image("small.jpg"))
             self.assertEqual(answer.status, 507, answer)
             self.assertEqual(answer.json()["code"], "insufficient_space")
+            self.assertEqual(answer.json()["value"], len(image("small.jpg")))
+            self.assertLess(answer.json()["limit"], len(image("small.jpg")))
             answer = server.request("POST", "/uploads", headers={
                 "Tus-Resumable": "1.0.0", "Upload-Length": "1000"})
             self.assertEqual(answer.status, 507, answer)
+            self.assertEqual(answer.json()["value"], 1000)
 
     def test_any_file(self):
         text = b"<html><script>alert(1)</script>" * 20

@@ -84,6 +84,13 @@ static int check_heif(VipsImage *head, const char *wanted, struct ct_worker_repl
 	return strcmp(type, wanted) == 0 ? 0 : refuse_type(type, wanted, reply);
 }
 
+static int exceed(struct ct_worker_reply *reply, int error, uint64_t limit, uint64_t value)
+{
+	reply->limit = limit;
+	reply->value = value;
+	return error;
+}
+
 static int check_limits(
     VipsImage *head, const struct ct_worker_request *request, struct ct_worker_reply *reply)
 {
@@ -94,21 +101,23 @@ static int check_limits(
 		(void)snprintf(reply->message, sizeof(reply->message),
 		    "%d x %d are %" PRIu64 " pixels, the limit is %" PRIu64, head->Xsize,
 		    head->Ysize, pixels, request->max_pixels);
-		return CT_ERROR_TOO_MANY_PIXELS;
+		return exceed(reply, CT_ERROR_TOO_MANY_PIXELS, request->max_pixels, pixels);
 	}
 	if (frames > request->max_all_pixels / pixels) {
 		(void)snprintf(reply->message, sizeof(reply->message),
 		    "%" PRIu64 " frames of %d x %d are %" PRIu64
 		    " pixels, the limit for all frames is %" PRIu64,
 		    frames, head->Xsize, head->Ysize, pixels * frames, request->max_all_pixels);
-		return CT_ERROR_TOO_MANY_FRAMES;
+		return exceed(
+		    reply, CT_ERROR_TOO_MANY_FRAMES, request->max_all_pixels, pixels * frames);
 	}
 	if (whole_bytes > request->max_whole_bytes) {
 		(void)snprintf(reply->message, sizeof(reply->message),
 		    "interlaced or progressive, %d x %d must be held whole: %" PRIu64
 		    " bytes, the limit is %" PRIu64,
 		    head->Xsize, head->Ysize, whole_bytes, request->max_whole_bytes);
-		return CT_ERROR_INTERLACED_TOO_LARGE;
+		return exceed(
+		    reply, CT_ERROR_INTERLACED_TOO_LARGE, request->max_whole_bytes, whole_bytes);
 	}
 	return 0;
 }
@@ -171,7 +180,7 @@ static int refuse_print(
 	(void)snprintf(reply->message, sizeof(reply->message),
 	    "the print of %d x %d is larger than the limit, %" PRIu64 " bytes", print->Xsize,
 	    print->Ysize, request->max_print_bytes);
-	return CT_ERROR_PRINT_TOO_LARGE;
+	return exceed(reply, CT_ERROR_PRINT_TOO_LARGE, request->max_print_bytes, 0);
 }
 
 /* From the widest print to the smallest; each is the source of the next. */

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "cache/cache_priv.h"
+#include "cache/sealed_priv.h"
 #include "fake_engine.h"
 
 #include <stdatomic.h>

@@ -1,5 +1,6 @@
 /* Bodies in sealed memory files: what they are, when they are made, how they are counted. */
 #include "cache_support.h"
+#include "cache/sealed_priv.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

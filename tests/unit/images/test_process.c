@@ -72,7 +72,7 @@ static int run_delete(struct ct_metadata_view *view, void *arg)
 
 int ct_imaging_pool_develop(struct ct_imaging_pool *unused, int input_fd, const char *type,
     const int *widths, size_t width_count, struct ct_imaging_cut *cut,
-    struct ct_developed *ret_developed, char ret_message[CT_IMAGING_MESSAGE_BYTES])
+    struct ct_developed *ret_developed, struct ct_imaging_failure *ret_failure)
 {
 	char bytes[5];
 	cr_assert_eq((void *)unused, (void *)&pool);
@@ -87,7 +87,7 @@ int ct_imaging_pool_develop(struct ct_imaging_pool *unused, int input_fd, const 
 		return CT_ERROR_CANCELED;
 	int error = pool.crashes >= pool.calls ? CT_ERROR_WORKER_CRASHED : pool.error;
 	if (error < 0) {
-		(void)snprintf(ret_message, CT_IMAGING_MESSAGE_BYTES, "told to fail");
+		*ret_failure = (struct ct_imaging_failure){ "told to fail", 50, 64 };
 		return error;
 	}
 	if (pool.delete_image > 0)
@@ -288,6 +288,7 @@ Test(process, hostile_image_fails_with_its_message)
 	struct ct_job_row row = run_job(1, CT_JOB_FAILED);
 	cr_expect_not_null(strstr(row.error, "\"code\":\"undecodable_image\""));
 	cr_expect_not_null(strstr(row.error, "\"detail\":\"told to fail\""));
+	cr_expect_not_null(strstr(row.error, "\"limit\":50,\"value\":64"), "%s", row.error);
 	ct_job_row_done(&row);
 	cr_expect_eq(state_of(1), CT_IMAGE_FAILED);
 	cr_expect_eq(count_events("image.failed", 1), 1);

@@ -34,13 +34,22 @@ int open_picture(const char *name)
 	return fd;
 }
 
-int develop(struct ct_imaging_pool *pool, const char *name, const char *type,
-    struct ct_developed *ret_developed, char ret_message[CT_IMAGING_MESSAGE_BYTES])
+int develop_failing(struct ct_imaging_pool *pool, const char *name, const char *type,
+    struct ct_developed *ret_developed, struct ct_imaging_failure *ret_failure)
 {
 	int fd = open_picture(name);
 	int r = ct_imaging_pool_develop(
-	    pool, fd, type, ct_plan_widths, ct_plan_width_count, NULL, ret_developed, ret_message);
+	    pool, fd, type, ct_plan_widths, ct_plan_width_count, NULL, ret_developed, ret_failure);
 	cr_assert_eq(close(fd), 0);
+	return r;
+}
+
+int develop(struct ct_imaging_pool *pool, const char *name, const char *type,
+    struct ct_developed *ret_developed, char ret_message[CT_IMAGING_MESSAGE_BYTES])
+{
+	struct ct_imaging_failure failure;
+	int r = develop_failing(pool, name, type, ret_developed, &failure);
+	memcpy(ret_message, failure.message, sizeof(failure.message));
 	return r;
 }
 

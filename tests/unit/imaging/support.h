@@ -15,6 +15,8 @@ struct ct_imaging_pool *pool_of(struct ct_imaging_options options);
 int open_picture(const char *name);
 
 /* Develops a picture at the three usual widths. */
+int develop_failing(struct ct_imaging_pool *pool, const char *name, const char *type,
+    struct ct_developed *ret_developed, struct ct_imaging_failure *ret_failure);
 int develop(struct ct_imaging_pool *pool, const char *name, const char *type,
     struct ct_developed *ret_developed, char ret_message[CT_IMAGING_MESSAGE_BYTES]);
 

@@ -51,10 +51,10 @@ static struct answer honest(void)
 
 static int accept_answer(struct answer *answer, struct ct_developed *ret_developed)
 {
-	char message[CT_IMAGING_MESSAGE_BYTES] = "";
-	int r =
-	    ct_answer_accept(&answer->request, &answer->reply, answer->fds, ret_developed, message);
-	cr_assert(r == 0 || message[0] != '\0');
+	struct ct_imaging_failure failure = { 0 };
+	int r = ct_answer_accept(
+	    &answer->request, &answer->reply, answer->fds, ret_developed, &failure);
+	cr_assert(r == 0 || failure.message[0] != '\0');
 	for (int i = 0; i < 2; i++) {
 		if (answer->fds[i] >= 0)
 			cr_assert_eq(close(answer->fds[i]), 0);
@@ -156,18 +156,18 @@ Test(answer, reasons_are_passed_on_when_they_are_text)
 {
 	struct answer answer = honest();
 	struct ct_developed developed;
-	char message[CT_IMAGING_MESSAGE_BYTES];
+	struct ct_imaging_failure failure = { 0 };
 	answer.reply.status = CT_ERROR_UNDECODABLE_IMAGE;
 	(void)snprintf(answer.reply.message, sizeof(answer.reply.message), "cut off");
 	cr_assert_eq(
-	    ct_answer_accept(&answer.request, &answer.reply, answer.fds, &developed, message),
+	    ct_answer_accept(&answer.request, &answer.reply, answer.fds, &developed, &failure),
 	    CT_ERROR_UNDECODABLE_IMAGE);
-	cr_assert_str_eq(message, "cut off");
+	cr_assert_str_eq(failure.message, "cut off");
 	memset(answer.reply.message, 'x', sizeof(answer.reply.message));
 	cr_assert_eq(
-	    ct_answer_accept(&answer.request, &answer.reply, answer.fds, &developed, message),
+	    ct_answer_accept(&answer.request, &answer.reply, answer.fds, &developed, &failure),
 	    CT_ERROR_UNDECODABLE_IMAGE);
-	cr_assert_null(strchr(message, 'x'));
+	cr_assert_null(strchr(failure.message, 'x'));
 	(void)accept_answer(&answer, &developed); /* closes */
 }
 

@@ -249,30 +249,36 @@ Test(develop, limits_beside_pixels)
 	static const struct {
 		struct ct_imaging_options options;
 		struct refusal refusal;
-		const char *limit;
+		const char *limit_text;
+		uint64_t limit, value;
 	} cases[] = {
 		{ { .max_all_pixels = 2399999 },
-		    { "many.gif", "image/gif", CT_ERROR_TOO_MANY_FRAMES, "20 frames" }, "2399999" },
+		    { "many.gif", "image/gif", CT_ERROR_TOO_MANY_FRAMES, "20 frames" }, "2399999",
+		    2399999, 2400000 },
 		{ { .memory_mib = 180, .max_pixels = 100000000 },
 		    { "interlaced-5000.png", "image/png", CT_ERROR_INTERLACED_TOO_LARGE,
 			"100000000 bytes" },
-		    "94371840" },
+		    "94371840", 94371840, 100000000 },
 		{ { .max_print_bytes = 3000 },
-		    { "small.jpg", "image/jpeg", CT_ERROR_PRINT_TOO_LARGE, "800 x 600" }, "3000" },
+		    { "small.jpg", "image/jpeg", CT_ERROR_PRINT_TOO_LARGE, "800 x 600" }, "3000",
+		    3000, 0 },
 		{ { .memory_mib = 180 },
 		    { "progressive.jpg", "image/jpeg", CT_ERROR_WORKER_MEMORY, "memory" },
-		    "180 MiB" },
+		    "180 MiB", 180 << 20, 0 },
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		const struct refusal *refusal = &cases[i].refusal;
 		struct ct_imaging_pool *pool = pool_of(cases[i].options);
 		struct ct_developed developed;
-		char message[CT_IMAGING_MESSAGE_BYTES];
-		int r = develop(pool, refusal->name, refusal->type, &developed, message);
+		struct ct_imaging_failure failure;
+		const char *message = failure.message;
+		int r = develop_failing(pool, refusal->name, refusal->type, &developed, &failure);
 		cr_assert_eq(
 		    r, refusal->error, "%s: %s: %s", refusal->name, ct_error_name(r), message);
 		cr_assert_not_null(strstr(message, refusal->message), "%s", message);
-		cr_assert_not_null(strstr(message, cases[i].limit), "%s", message);
+		cr_assert_not_null(strstr(message, cases[i].limit_text), "%s", message);
+		cr_assert_eq(failure.limit, cases[i].limit, "%s", message);
+		cr_assert_eq(failure.value, cases[i].value, "%s", message);
 		cr_assert_eq(ct_imaging_pool_workers(pool), 1);
 		ct_imaging_pool_free(pool);
 	}

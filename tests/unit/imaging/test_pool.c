@@ -82,7 +82,7 @@ struct late {
 	int fd;
 	struct ct_imaging_cut *cut;
 	int result;
-	char message[CT_IMAGING_MESSAGE_BYTES];
+	struct ct_imaging_failure failure;
 };
 
 static void *run_hang(void *arg)
@@ -90,7 +90,7 @@ static void *run_hang(void *arg)
 	struct late *late = arg;
 	struct ct_developed developed;
 	late->result = ct_imaging_pool_develop(late->pool, late->fd, "test/hang", ct_plan_widths,
-	    ct_plan_width_count, late->cut, &developed, late->message);
+	    ct_plan_width_count, late->cut, &developed, &late->failure);
 	return NULL;
 }
 
@@ -99,7 +99,7 @@ static void *run_late(void *arg)
 	struct late *late = arg;
 	struct ct_developed developed;
 	late->result = ct_imaging_pool_develop(late->pool, late->fd, "test/late", ct_plan_widths,
-	    ct_plan_width_count, late->cut, &developed, late->message);
+	    ct_plan_width_count, late->cut, &developed, &late->failure);
 	return NULL;
 }
 
@@ -112,7 +112,8 @@ Test(pool, call_is_cut_off)
 	pthread_t threads[3];
 	ct_imaging_pool_cut_off(pool, &cuts[0]);
 	for (int i = 0; i < 3; i++) {
-		late[i] = (struct late){ pool, open_picture("small.jpg"), &cuts[i], 1, "" };
+		late[i] =
+		    (struct late){ pool, open_picture("small.jpg"), &cuts[i], 1, { .limit = 0 } };
 		cr_assert_eq(pthread_create(&threads[i], NULL, run_hang, &late[i]), 0);
 	}
 	cr_assert_eq(pthread_join(threads[0], NULL), 0);
@@ -124,7 +125,7 @@ Test(pool, call_is_cut_off)
 	for (int i = 1; i < 3; i++) {
 		ct_imaging_pool_cut_off(pool, &cuts[i]);
 		cr_assert_eq(pthread_join(threads[i], NULL), 0);
-		cr_assert_eq(late[i].result, CT_ERROR_CANCELED, "%s", late[i].message);
+		cr_assert_eq(late[i].result, CT_ERROR_CANCELED, "%s", late[i].failure.message);
 		cr_assert_eq(close(late[i].fd), 0);
 	}
 	cr_assert_lt(now_ms() - began, 10000, "well before the deadline");
@@ -218,15 +219,15 @@ Test(pool, input_that_is_cut_off_meanwhile)
 	int fd = mkstemp(path);
 	cr_assert_geq(fd, 0);
 	cr_assert_eq(ftruncate(fd, 1 << 20), 0);
-	struct late late = { pool, fd, NULL, 0, "" };
+	struct late late = { pool, fd, NULL, 0, { .limit = 0 } };
 	pthread_t thread;
 	assert_works(pool);
 	cr_assert_eq(pthread_create(&thread, NULL, run_late, &late), 0);
 	(void)usleep(250 * 1000); /* it is mapped by then, and read later */
 	cr_assert_eq(ftruncate(fd, 0), 0);
 	cr_assert_eq(pthread_join(thread, NULL), 0);
-	cr_assert_eq(late.result, CT_ERROR_UNDECODABLE_IMAGE, "%s", late.message);
-	cr_assert_not_null(strstr(late.message, "read it"), "%s", late.message);
+	cr_assert_eq(late.result, CT_ERROR_UNDECODABLE_IMAGE, "%s", late.failure.message);
+	cr_assert_not_null(strstr(late.failure.message, "read it"), "%s", late.failure.message);
 	cr_assert_eq(unlink(path), 0);
 	cr_assert_eq(close(fd), 0);
 	ct_imaging_pool_free(pool);
@@ -484,12 +485,12 @@ Test(pool, refuses_widths_that_make_no_sense)
 	static const int widths[] = { 0 };
 	struct ct_imaging_pool *pool = pool_of((struct ct_imaging_options){ 0 });
 	struct ct_developed developed;
-	char message[CT_IMAGING_MESSAGE_BYTES];
+	struct ct_imaging_failure failure;
 	cr_assert_eq(
-	    ct_imaging_pool_develop(pool, 0, "image/jpeg", widths, 1, NULL, &developed, message),
+	    ct_imaging_pool_develop(pool, 0, "image/jpeg", widths, 1, NULL, &developed, &failure),
 	    -EINVAL);
 	cr_assert_eq(
-	    ct_imaging_pool_develop(pool, 0, "image/jpeg", widths, 0, NULL, &developed, message),
+	    ct_imaging_pool_develop(pool, 0, "image/jpeg", widths, 0, NULL, &developed, &failure),
 	    -EINVAL);
 	ct_imaging_pool_free(pool);
 	cr_assert_eq(

@@ -21,7 +21,7 @@ static struct ct_imaging_pool *pool;
 static int develop(const char *type)
 {
 	char path[4096];
-	char message[CT_IMAGING_MESSAGE_BYTES];
+	struct ct_imaging_failure failure;
 	struct ct_developed developed;
 	const char *folder = getenv("CALOTYPE_TEST_PICTURES");
 	CT_ASSERT(folder != NULL);
@@ -29,7 +29,7 @@ static int develop(const char *type)
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	CT_ASSERT(fd >= 0);
 	int r = ct_imaging_pool_develop(
-	    pool, fd, type, ct_plan_widths, ct_plan_width_count, NULL, &developed, message);
+	    pool, fd, type, ct_plan_widths, ct_plan_width_count, NULL, &developed, &failure);
 	CT_ASSERT(close(fd) == 0);
 	if (r == 0)
 		ct_developed_done(&developed);
