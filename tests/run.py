@@ -28,7 +28,7 @@ VARIANTS = {
 RELEASES = ("gcc", "clang")
 PROGRAMS = ("src/calotyped", "src/imaging/calotype-worker", "tools/calotype")
 # What a sanitizer has nothing to say about: other programs' code, figures, long waits.
-PLAIN_ONLY = ("test_cli", "test_crowd", "test_operations", "test_package", "test_page",
+PLAIN_ONLY = ("test_cli", "test_crowd", "test_operations", "test_package", "test_page", "test_readme",
               "test_server", "test_tls", "test_tus_js")
 
 

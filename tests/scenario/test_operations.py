@@ -1,5 +1,6 @@
 """What operators ask: /livez, /readyz, /metrics."""
 
+import os
 import re
 import signal
 import sqlite3
@@ -174,6 +175,19 @@ class Operations(unittest.TestCase):
             self.assertEqual(after[("calotype_database_failed_commits_total", ())], 0)
             self.assertEqual(after[("calotype_store_healthy", ())], 1)
             self.assertGreater(after[("process_resident_memory_bytes", ())], 1 << 20)
+
+    def test_the_health_check_of_the_image(self):
+        def check(port):
+            return subprocess.run(["sh", str(harness.ROOT / "docker/health.sh")], check=False,
+                                  env={**os.environ, "CALOTYPE_LISTEN": f"0.0.0.0:{port}"},
+                                  capture_output=True, text=True)
+        with Server(env={"CALOTYPE_API_KEY": "calo_" + "a" * 8 + "_" + "b" * 43}) as server:
+            done = check(server.port)
+            self.assertEqual((done.returncode, done.stdout), (0, ""), done)
+            port = server.port
+        done = check(port)
+        self.assertEqual(done.returncode, 1, done)
+        self.assertIn("instead of 200", done.stdout)
 
     def test_once_keys_exist_the_figures_need_one_and_health_does_not(self):
         key = "calo_" + "a" * 8 + "_" + "b" * 43
