@@ -82,7 +82,7 @@ static int restore(struct ct_blob_writer *writer, const struct ct_blob_checkpoin
 	return 0;
 }
 
-static void digest_so_far(const struct ct_blob_writer *writer, struct ct_digest *ret_digest)
+void ct_blob_writer_digest(const struct ct_blob_writer *writer, struct ct_digest *ret_digest)
 {
 	struct ct_hash hash = writer->hash;
 
@@ -112,7 +112,7 @@ static int hash_prefix(struct ct_blob_writer *writer)
 		offset += length;
 	}
 	ct_hash_final(&hash, &found);
-	digest_so_far(writer, &expected);
+	ct_blob_writer_digest(writer, &expected);
 	return ct_digest_equal(&found, &expected) ? 0 : CT_ERROR_STAGING_DAMAGED;
 }
 
@@ -123,7 +123,7 @@ static bool is_published(const struct ct_blob_writer *writer)
 	struct ct_digest digest;
 	uint64_t size_bytes;
 
-	digest_so_far(writer, &digest);
+	ct_blob_writer_digest(writer, &digest);
 	if (store->ops->object_open(store->backend, writer->class, &digest, &object, &size_bytes) <
 	    0)
 		return false;
@@ -264,7 +264,7 @@ int ct_blob_writer_commit(struct ct_blob_writer *writer, struct ct_blob_committe
 	    writer->offset != writer->declared_bytes)
 		return CT_ERROR_LENGTH_MISMATCH;
 
-	digest_so_far(writer, &digest);
+	ct_blob_writer_digest(writer, &digest);
 	if (!writer->is_claimed)
 		ct_blob_claim_to_publish(&store->claims, &writer->claim, writer->class, &digest);
 	writer->is_claimed = true;

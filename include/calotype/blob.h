@@ -95,6 +95,7 @@ int ct_blob_writer_resume(struct ct_blob_store *store, const struct ct_blob_writ
 int ct_blob_writer_append(struct ct_blob_writer *writer, const void *data, size_t length_bytes);
 
 uint64_t ct_blob_writer_offset(const struct ct_blob_writer *writer);
+void ct_blob_writer_digest(const struct ct_blob_writer *writer, struct ct_digest *ret_digest);
 
 /*
  * Reads back exactly `length_bytes` of what was appended, also in an earlier process: for a look

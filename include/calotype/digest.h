@@ -23,4 +23,8 @@ void ct_digest_to_hex(const struct ct_digest *digest, char ret_hex[CT_DIGEST_HEX
 /* Exactly 64 lower-case hex digits, else -EINVAL. */
 int ct_digest_from_hex(const char *hex, size_t length, struct ct_digest *ret_digest);
 
+#define CT_DIGEST_FIELD_CHARS 54
+/* "sha-256=:<base64>:", a member of the fields of RFC 9530, and a NUL. */
+void ct_digest_to_field(const struct ct_digest *digest, char ret_text[CT_DIGEST_FIELD_CHARS + 1]);
+
 #endif

@@ -15,7 +15,6 @@
 
 #define ENTRY_MAGIC 0x63656e74u
 #define STATUS_CHARS 96
-#define DIGEST_CHARS 64
 #define MAX_HEADERS 9
 #define SANDBOX "default-src 'none'; sandbox"
 
@@ -36,7 +35,8 @@ static size_t content_headers(const struct ct_cache_content *content, const char
 	fields[count++] = (struct ct_http_header_field){ "Cache-Control", content->cache_control };
 	fields[count++] = (struct ct_http_header_field){ "Cache-Status", status };
 	fields[count++] = (struct ct_http_header_field){ "Accept-Ranges", "bytes" };
-	fields[count++] = (struct ct_http_header_field){ "Repr-Digest", digest };
+	fields[count++] = (struct ct_http_header_field){ "Repr-Digest",
+		digest }; /* of the whole, also with a part */
 	fields[count++] = (struct ct_http_header_field){ "Content-Security-Policy", SANDBOX };
 	fields[count++] =
 	    (struct ct_http_header_field){ "Cross-Origin-Resource-Policy", "cross-origin" };
@@ -45,14 +45,6 @@ static size_t content_headers(const struct ct_cache_content *content, const char
 		    (struct ct_http_header_field){ "Content-Disposition", content->disposition };
 	CT_ASSERT(count <= MAX_HEADERS);
 	return count;
-}
-
-/* RFC 9530 section 3: of the whole content, also with a part of it. */
-static void digest_text(const struct ct_digest *digest, char text[DIGEST_CHARS])
-{
-	char base64[48];
-	ct_base64_encode(digest->bytes, CT_DIGEST_BYTES, base64);
-	(void)snprintf(text, DIGEST_CHARS, "sha-256=:%s:", base64); /* 44 characters and 10 */
 }
 
 static struct ct_http_body body_of(
@@ -78,10 +70,10 @@ static int share(const char *cache_name, const struct ct_cache_content *content,
     struct ct_cache_sealed *sealed, struct ct_http_shared **ret_shared)
 {
 	const struct ct_http_body body = body_of(content, sealed);
-	char status[STATUS_CHARS], digest[DIGEST_CHARS];
+	char status[STATUS_CHARS], digest[CT_DIGEST_FIELD_CHARS + 1];
 	struct ct_http_header_field fields[MAX_HEADERS];
 	status_text(cache_name, CT_CACHE_HIT, status);
-	digest_text(&content->digest, digest);
+	ct_digest_to_field(&content->digest, digest);
 	size_t count = content_headers(content, status, digest, fields);
 	return ct_http_shared_new(&body, fields, count, ret_shared);
 }
@@ -190,10 +182,10 @@ static bool needs_stream(
 static void add_headers(struct ct_http_response *response, const struct ct_cache_entry *entry,
     const char *cache_name, enum ct_cache_way way)
 {
-	char cache_status[STATUS_CHARS], digest[DIGEST_CHARS];
+	char cache_status[STATUS_CHARS], digest[CT_DIGEST_FIELD_CHARS + 1];
 	struct ct_http_header_field fields[MAX_HEADERS];
 	status_text(cache_name, way, cache_status);
-	digest_text(&entry->content.digest, digest);
+	ct_digest_to_field(&entry->content.digest, digest);
 	size_t count = content_headers(&entry->content, cache_status, digest, fields);
 	for (size_t i = 0; i < count; i++)
 		ct_http_response_header(response, fields[i].name, fields[i].value);

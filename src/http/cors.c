@@ -12,7 +12,8 @@ static const char methods[] = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 /* Those that a page may set beside the harmless ones. */
 static const char request_headers[] =
-    "Authorization, Content-Type, Content-Digest, Repr-Digest, If-Match, If-None-Match, "
+    "Authorization, Content-Type, Content-Digest, Repr-Digest, Want-Repr-Digest, If-Match, "
+    "If-None-Match, "
     "If-Modified-Since, If-Range, Range, Prefer, Idempotency-Key, Last-Event-ID, Tus-Resumable, "
     "Upload-Length, Upload-Offset, Upload-Metadata, Upload-Defer-Length, Upload-Concat, "
     "Upload-Checksum, Upload-Complete, Upload-Draft-Interop-Version, X-HTTP-Method-Override, "

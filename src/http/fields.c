@@ -189,6 +189,11 @@ const char *ct_http_key_id(const struct ct_http_request *request)
 	return request->key_id;
 }
 
+bool ct_http_has_scope(const struct ct_http_request *request, unsigned scopes)
+{
+	return (request->scopes & scopes) == scopes;
+}
+
 void ct_http_set_user(struct ct_http_request *request, void *user)
 {
 	request->user = user;

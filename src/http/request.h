@@ -40,6 +40,8 @@ int ct_http_trailer(
 const char *ct_http_request_id(const struct ct_http_request *request);
 /* Of the key that authorised it; "" without one. */
 const char *ct_http_key_id(const struct ct_http_request *request);
+/* Has who asks all of these (CT_SCOPE_*), beside the one that the route needs? */
+bool ct_http_has_scope(const struct ct_http_request *request, unsigned scopes);
 
 /*
  * Is `etag` (strong, with quotes) in the list, or the list "*"? The weak comparison is for

@@ -13,6 +13,8 @@ static const char *const migrations[] = {
 	,
 #include "0002_key_expiry.inc"
 	,
+#include "0003_upload_end.inc"
+	,
 };
 
 #define MIGRATION_COUNT ((int64_t)(sizeof(migrations) / sizeof(migrations[0])))

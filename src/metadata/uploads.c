@@ -9,10 +9,11 @@ static_assert(CT_UPLOAD_RECEIVING == 0 && CT_UPLOAD_FINISHING == 1 && CT_UPLOAD_
 #define COLUMNS                                                                                   \
 	"id, state, length_bytes, offset_bytes, hash_state, type, filename, metadata, image_id, " \
 	"job_id, refusal, refusal_detail, key_id, created_at, updated_at, expires_at, owner, "    \
-	"lease_until, epoch"
+	"lease_until, epoch, repr_digest, awaits_end"
 
-static const char insert_sql[] = "INSERT INTO upload (" COLUMNS ") "
-				 "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+static const char insert_sql[] =
+    "INSERT INTO upload (" COLUMNS ") "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 static const char get_sql[] = "SELECT " COLUMNS " FROM upload WHERE id = ?";
 static const char claim_sql[] = "UPDATE upload SET owner = ?, lease_until = ?, epoch = epoch + 1 "
 				"WHERE id = ? AND state IN (0, 1) RETURNING epoch";
@@ -20,8 +21,8 @@ static const char get_state_sql[] = "SELECT state FROM upload WHERE id = ?";
 static const char get_fenced_state_sql[] = "SELECT state FROM upload WHERE id = ? AND epoch = ?";
 static const char update_sql[] =
     "UPDATE upload SET state = ?, length_bytes = ?, offset_bytes = ?, hash_state = ?, type = ?, "
-    "image_id = ?, job_id = ?, refusal = ?, refusal_detail = ?, updated_at = ?, expires_at = ? "
-    "WHERE id = ?";
+    "image_id = ?, job_id = ?, refusal = ?, refusal_detail = ?, updated_at = ?, expires_at = ?, "
+    "awaits_end = ? WHERE id = ?";
 static const char list_expired_sql[] =
     "SELECT " COLUMNS " FROM upload INDEXED BY upload_receiving "
     "WHERE state = 0 AND expires_at > 0 AND expires_at <= ? ORDER BY expires_at LIMIT ?";
@@ -63,6 +64,24 @@ static uint64_t read_length(struct ct_query *query)
 	return is_unknown ? CT_BLOB_LENGTH_UNKNOWN : length_bytes;
 }
 
+static void bind_digest(struct ct_query *query, const struct ct_upload_row *row)
+{
+	if (row->has_repr_digest)
+		ct_query_bind_digest(query, &row->repr_digest);
+	else
+		ct_query_bind_null(query);
+}
+
+/* Reads past the column also when it is NULL. */
+static void read_digest(struct ct_query *query, struct ct_upload_row *ret_row)
+{
+	ret_row->has_repr_digest = !ct_query_is_null(query);
+	if (ret_row->has_repr_digest)
+		ct_query_digest(query, &ret_row->repr_digest);
+	else
+		(void)ct_query_number(query);
+}
+
 static int read_row(struct ct_query *query, struct ct_upload_row *ret_row)
 {
 	struct ct_upload_row row = { 0 };
@@ -85,6 +104,8 @@ static int read_row(struct ct_query *query, struct ct_upload_row *ret_row)
 	ct_query_text(query, row.owner, sizeof(row.owner));
 	row.lease_until = ct_query_number(query);
 	row.epoch = ct_query_number(query);
+	read_digest(query, &row);
+	row.awaits_end = ct_query_number(query) != 0;
 	int r = ct_query_end(query);
 	if (r >= 0)
 		*ret_row = row;
@@ -126,6 +147,8 @@ int ct_upload_insert(struct ct_metadata_view *view, const struct ct_upload_row *
 	ct_query_bind_text(&query, row->owner);
 	ct_query_bind_number(&query, row->lease_until);
 	ct_query_bind_number(&query, row->epoch);
+	bind_digest(&query, row);
+	ct_query_bind_number(&query, row->awaits_end);
 	int r = ct_query_run(&query);
 	if (r < 0)
 		return r;
@@ -199,6 +222,7 @@ int ct_upload_update(struct ct_metadata_view *view, const struct ct_upload_row *
 	ct_query_bind_text(&query, row->refusal_detail);
 	ct_query_bind_number(&query, row->updated_at);
 	ct_query_bind_number(&query, row->expires_at);
+	ct_query_bind_number(&query, row->awaits_end);
 	ct_query_bind_text(&query, row->id);
 	r = ct_query_run(&query);
 	if (r < 0)

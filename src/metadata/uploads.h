@@ -35,6 +35,9 @@ struct ct_upload_row {
 	char owner[CT_NODE_MAX + 1]; /* the lease: which node, until when; epoch fences */
 	int64_t lease_until;
 	int64_t epoch;
+	bool has_repr_digest; /* only then are these bytes accepted as the whole */
+	struct ct_digest repr_digest;
+	bool awaits_end; /* offset == length is not the end: that is told */
 };
 
 int ct_upload_insert(struct ct_metadata_view *view, const struct ct_upload_row *row);
@@ -46,8 +49,8 @@ int ct_upload_get(struct ct_metadata_view *view, const char *id, struct ct_uploa
 int ct_upload_claim(struct ct_metadata_view *view, const char *id, const char *owner,
     int64_t lease_until, int64_t *ret_epoch);
 /*
- * Writes state, at, length, type, image_id, job_id, refusal, refusal_detail, updated_at and
- * expires_at where id and epoch match; CT_ERROR_LEASE_LOST when they don't.
+ * Writes state, at, length, type, image_id, job_id, refusal, refusal_detail, updated_at,
+ * expires_at and awaits_end where id and epoch match; CT_ERROR_LEASE_LOST when they don't.
  */
 int ct_upload_update(struct ct_metadata_view *view, const struct ct_upload_row *row);
 /* Uploads in `receiving` whose expires_at is <= now, oldest first; returns the count. */

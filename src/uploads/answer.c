@@ -122,6 +122,7 @@ struct ct_http_response *ct_answer_problem(const struct ct_uploads *uploads,
 		return ct_http_problem(
 		    request, error, "another request still saves this upload; try again");
 	case CT_ERROR_UNSUPPORTED_TYPE:
+	case CT_ERROR_REPR_DIGEST_MISMATCH:
 		if (detail[0] != '\0')
 			return ct_http_problem(request, error, "%s", detail);
 		break;

@@ -84,7 +84,7 @@ static int write_image(struct ct_metadata_view *view, const struct ct_session *s
 	return ct_image_insert(view, &image);
 }
 
-static int run_transaction(struct ct_metadata_view *view, void *arg)
+int ct_session_run_image(struct ct_metadata_view *view, void *arg)
 {
 	struct ct_session *session = arg;
 	struct ct_job_row job;
@@ -107,27 +107,38 @@ static int run_transaction(struct ct_metadata_view *view, void *arg)
 				    : ct_upload_insert(view, &session->row);
 }
 
+void ct_session_note_image(struct ct_session *session)
+{
+	const struct ct_upload_row *row = &session->row;
+
+	ct_metrics_add(CT_METRIC_UPLOADS_DONE, 1);
+	ct_metrics_add(CT_METRIC_UPLOADS_DUPLICATE, session->committed.was_present);
+	if (session->uploads->options.jobs != NULL)
+		ct_jobs_wake(session->uploads->options.jobs);
+	ct_log(CT_LOG_INFO, "upload.finished", CT_LOG_TEXT("request", session->request_id),
+	    CT_LOG_TEXT("id", row->id), CT_LOG_NUMBER("size", row->length_bytes),
+	    CT_LOG_TEXT("type", row->type), CT_LOG_TEXT("image", row->image_id),
+	    CT_LOG_TEXT("job", row->job_id));
+}
+
+void ct_session_unfinish(struct ct_session *session, enum ct_upload_state state)
+{
+	session->row.state = state;
+	session->row.image_id[0] = session->row.job_id[0] = '\0';
+}
+
 static void committed(void *arg, int result)
 {
 	struct ct_session *session = arg;
-	struct ct_upload_row *row = &session->row;
 
 	/* Until now the writer has kept the blob from being swept: its row is there, or will be. */
 	ct_blob_writer_close(ct_steal(session->writer));
 	if (result < 0) {
-		row->state = CT_UPLOAD_FINISHING;
-		row->image_id[0] = row->job_id[0] = '\0';
+		ct_session_unfinish(session, CT_UPLOAD_FINISHING);
 	} else {
-		ct_metrics_add(CT_METRIC_UPLOADS_DONE, 1);
-		ct_metrics_add(CT_METRIC_UPLOADS_DUPLICATE, session->committed.was_present);
 		ct_metrics_observe_us(CT_METRIC_UPLOAD_COMMIT_TIME,
 		    ct_clock_monotonic_us() - session->finish_began_us);
-		if (session->uploads->options.jobs != NULL)
-			ct_jobs_wake(session->uploads->options.jobs);
-		ct_log(CT_LOG_INFO, "upload.finished", CT_LOG_TEXT("request", session->request_id),
-		    CT_LOG_TEXT("id", row->id), CT_LOG_NUMBER("size", row->length_bytes),
-		    CT_LOG_TEXT("type", row->type), CT_LOG_TEXT("image", row->image_id),
-		    CT_LOG_TEXT("job", row->job_id));
+		ct_session_note_image(session);
 	}
 	ct_session_complete(session, result);
 }
@@ -148,7 +159,8 @@ static char *describe(const struct ct_session *session)
 	return ct_json_to_text(event);
 }
 
-static int submit_transaction(struct ct_session *session)
+int ct_session_submit_image(struct ct_session *session,
+    int (*run)(struct ct_metadata_view *view, void *session), ct_transaction_done_fn done)
 {
 	struct ct_upload_row *row = &session->row;
 
@@ -164,8 +176,7 @@ static int submit_transaction(struct ct_session *session)
 	session->event = describe(session);
 	if (session->event == NULL)
 		return -ENOMEM;
-	return ct_metadata_submit(
-	    session->uploads->options.metadata, run_transaction, committed, session);
+	return ct_metadata_submit(session->uploads->options.metadata, run, done, session);
 }
 
 /* ---- the steps ---- */
@@ -176,10 +187,9 @@ static void run_publish(void *arg)
 
 	int r = ct_blob_writer_commit(session->writer, &session->committed);
 	if (r == 0)
-		r = submit_transaction(session);
+		r = ct_session_submit_image(session, ct_session_run_image, committed);
 	if (r < 0) {
-		session->row.state = CT_UPLOAD_FINISHING;
-		session->row.image_id[0] = session->row.job_id[0] = '\0';
+		ct_session_unfinish(session, CT_UPLOAD_FINISHING);
 		ct_session_complete(session, r);
 	}
 }
@@ -210,7 +220,10 @@ void ct_session_run_finish(void *arg)
 	session->finish_began_us = ct_clock_monotonic_us();
 	/* Of unknown length, or complete since before a crash: nobody may have looked yet. */
 	int r = row->state == CT_UPLOAD_FINISHING ? 0 : ct_session_sniff_written(session);
-	if (r == CT_ERROR_UNSUPPORTED_TYPE && session->is_named) {
+	if (r == 0 && row->state != CT_UPLOAD_FINISHING)
+		r = ct_session_judge_digest(session);
+	if (session->is_named &&
+	    (r == CT_ERROR_UNSUPPORTED_TYPE || r == CT_ERROR_REPR_DIGEST_MISMATCH)) {
 		ct_session_end_as(session, CT_UPLOAD_REFUSED, r);
 	} else if (r < 0) {
 		ct_session_complete(session, r);

@@ -220,6 +220,11 @@ static int fill_row(struct ct_session *session, const struct ct_session_start *s
 	row->expires_at = now + session->uploads->options.expiry_ms;
 	row->lease_until = now + CT_SESSION_LEASE_MS;
 	row->epoch = 1;
+	row->awaits_end = start->awaits_end;
+	row->has_repr_digest = start->repr_digest != NULL;
+	if (row->has_repr_digest)
+		row->repr_digest = *start->repr_digest;
+	session->may_adopt = start->may_adopt && row->has_repr_digest;
 	const struct {
 		const char *from;
 		char *to;
@@ -285,12 +290,14 @@ static void inserted(void *arg, int result)
 	created(session, result);
 }
 
-static void run_create(void *arg)
+void ct_session_run_create(void *arg)
 {
 	struct ct_session *session = arg;
 	const struct ct_uploads_options *options = &session->uploads->options;
 	struct ct_blob_writer_options writing = ct_session_writer_options(session);
 
+	if (session->may_adopt && ct_session_adopt(session))
+		return;
 	int r = ct_blob_writer_begin(options->store, &writing, &session->writer);
 	if (r == 0)
 		r = ct_metadata_submit(options->metadata, run_insert, inserted, session);
@@ -313,7 +320,7 @@ int ct_session_create(struct ct_session *session, const struct ct_session_start 
 	session->is_held = true;
 	ct_session_begin_step(session, done, arg);
 	atomic_fetch_add(&session->uploads->creating, 1);
-	r = ct_session_submit_step(session, run_create);
+	r = ct_session_submit_step(session, ct_session_run_create);
 	if (r < 0)
 		atomic_fetch_sub(&session->uploads->creating, 1);
 	return r;

@@ -38,6 +38,11 @@ struct ct_session_start {
 	const char *filename;  /* cleaned */
 	const char *metadata;  /* tus, as given; or NULL */
 	const char *key_id;
+	const struct ct_digest *repr_digest; /* what the whole must have; NULL: it may be any */
+	/* Who asks may read blobs: with a repr_digest that a visible blob has, the upload is done
+	 * when it is created, without a byte. */
+	bool may_adopt;
+	bool awaits_end; /* offset == length is not the end */
 };
 
 enum ct_session_purpose {
@@ -73,6 +78,8 @@ void ct_session_job(const struct ct_session *session, struct ct_job_row *ret_row
 uint64_t ct_session_offset(const struct ct_session *session);
 /* An append that has reached the length: ct_session_finish() is due. */
 bool ct_session_is_complete(const struct ct_session *session);
+/* Of all bytes that are there; CT_ERROR_NOT_FOUND: not known any more. */
+int ct_session_digest(const struct ct_session *session, struct ct_digest *ret_digest);
 /* done, refused, expired or canceled */
 bool ct_session_is_ended(const struct ct_session *session);
 
@@ -125,7 +132,8 @@ int ct_session_checkpoint(struct ct_session *session, ct_session_done_fn done, v
 int ct_session_save(struct ct_session *session, ct_session_done_fn done, void *arg);
 
 /*
- * All bytes are there. CT_ERROR_UNSUPPORTED_TYPE as above, but a resumable one is refused already.
+ * All bytes are there. CT_ERROR_UNSUPPORTED_TYPE as above, CT_ERROR_REPR_DIGEST_MISMATCH; a
+ * resumable one is refused already.
  */
 int ct_session_finish(struct ct_session *session, ct_session_done_fn done, void *arg);
 

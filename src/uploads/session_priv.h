@@ -25,7 +25,9 @@ struct ct_session {
 	bool in_database;
 	bool broken;	  /* the writer stands at no known place any more */
 	bool is_on_trial; /* what was appended since the last save may not be kept yet */
-	bool goes_on;	  /* after the step that runs now, more may be appended */
+	bool may_adopt;
+	uint64_t declared_bytes; /* while it tries to */
+	bool goes_on;		 /* after the step that runs now, more may be appended */
 	enum ct_session_purpose purpose;
 	uint64_t wanted_offset, body_bytes;
 	bool has_length; /* the append says `wanted_length` */
@@ -67,6 +69,26 @@ void ct_session_end_as(struct ct_session *session, enum ct_upload_state state, i
 int ct_session_sniff(struct ct_session *session, const void *data, size_t length);
 /* The same with what the writer has, if nobody has looked yet; CT_ERROR_EMPTY_BODY. */
 int ct_session_sniff_written(struct ct_session *session);
+
+/* Has the whole the digest it must have? Else CT_ERROR_REPR_DIGEST_MISMATCH, told in the row. */
+int ct_session_judge_digest(struct ct_session *session);
+
+/* In the pool: begins the staging, then writes the row. */
+void ct_session_run_create(void *session);
+/*
+ * In the pool, instead: an image of a blob that is there already. False: there is none, nothing has
+ * happened. If it vanishes in between, ct_session_run_create() follows.
+ */
+bool ct_session_adopt(struct ct_session *session);
+
+/* The last transaction, of `committed` and the row; finish.c. */
+int ct_session_run_image(struct ct_metadata_view *view, void *session);
+/* Fills the row in and submits `run`, which ends in ct_session_run_image(). */
+int ct_session_submit_image(struct ct_session *session,
+    int (*run)(struct ct_metadata_view *view, void *session), ct_transaction_done_fn done);
+void ct_session_unfinish(struct ct_session *session, enum ct_upload_state state);
+/* It is committed: counts, logs, wakes the jobs. */
+void ct_session_note_image(struct ct_session *session);
 
 /* In the pool: takes the step to its end, from any point a crash may have left. */
 void ct_session_run_finish(void *session);

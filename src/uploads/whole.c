@@ -4,6 +4,7 @@
  * body is passed on to form.c.
  */
 #include "uploads/answer.h"
+#include "uploads/digests.h"
 #include "uploads/filename.h"
 #include "uploads/form.h"
 
@@ -20,6 +21,7 @@ struct whole {
 	struct ct_uploads *uploads;	 /* set once */
 	struct ct_http_request *request; /* set once */
 	uint64_t length_bytes;		 /* set once: of the body, or unknown */
+	struct ct_digests digests;	 /* set once */
 	struct ct_session *session;	 /* NULL: ended, or a form */
 	struct ct_form *form;		 /* set once: the body is one; or NULL */
 };
@@ -70,8 +72,8 @@ static struct ct_http_response *check_name(const struct ct_http_request *request
 }
 
 /* NULL when all is well. */
-static struct ct_http_response *check_head(
-    const struct ct_uploads *uploads, const struct ct_http_request *request, uint64_t *ret_length)
+static struct ct_http_response *check_head(const struct ct_uploads *uploads,
+    const struct ct_http_request *request, uint64_t *ret_length, struct ct_digests *ret_digests)
 {
 	uint64_t length;
 
@@ -86,7 +88,9 @@ static struct ct_http_response *check_head(
 	else if (length > uploads->options.max_file_bytes)
 		return ct_answer_problem(uploads, request, NULL, CT_ERROR_TOO_LARGE, length);
 	*ret_length = length;
-	return NULL;
+	const char *wrong = ct_digests_read(request, ret_digests);
+	return wrong == NULL ? NULL
+			     : ct_http_problem(request, CT_ERROR_INVALID_HEADER, "%s", wrong);
 }
 
 /* ---- the steps ---- */
@@ -97,6 +101,7 @@ static enum ct_http_next begin(struct whole *whole, const char *filename)
 		.length_bytes = whole->length_bytes,
 		.filename = filename,
 		.key_id = ct_http_key_id(whole->request),
+		.repr_digest = whole->digests.has_repr ? &whole->digests.repr : NULL,
 	};
 
 	int r = ct_session_new(
@@ -128,12 +133,13 @@ static enum ct_http_next head(struct ct_http_request *request, void *context)
 	struct ct_uploads *uploads = context;
 	char filename[CT_FILENAME_MAX + 1];
 	uint64_t length = 0;
+	struct ct_digests digests;
 
 	struct ct_http_response *refusal = ct_answer_refuse_coded(request);
 	if (refusal == NULL && ct_http_method(request) == CT_HTTP_POST && ct_form_is_form(request))
 		return head_of_form(uploads, request);
 	if (refusal == NULL)
-		refusal = check_head(uploads, request, &length);
+		refusal = check_head(uploads, request, &length, &digests);
 	if (refusal == NULL)
 		refusal = check_name(request, filename);
 	if (refusal != NULL)
@@ -145,6 +151,7 @@ static enum ct_http_next head(struct ct_http_request *request, void *context)
 	whole->uploads = uploads;
 	whole->request = request;
 	whole->length_bytes = length;
+	whole->digests = digests;
 	ct_http_set_user(request, whole);
 	return begin(whole, filename);
 }
@@ -192,6 +199,17 @@ static void finished(void *arg, int result)
 		(void)answer(whole, accepted(whole));
 }
 
+/* The body is the whole, so one hash serves both fields. */
+static struct ct_http_response *check_content(const struct whole *whole)
+{
+	struct ct_digest found;
+
+	if (!whole->digests.has_content || ct_session_digest(whole->session, &found) < 0 ||
+	    ct_digest_equal(&found, &whole->digests.content))
+		return NULL;
+	return ct_digests_content_problem(whole->request, &whole->digests.content, &found);
+}
+
 static enum ct_http_next end(struct ct_http_request *request, void *context)
 {
 	struct whole *whole = ct_http_user(request);
@@ -203,6 +221,9 @@ static enum ct_http_next end(struct ct_http_request *request, void *context)
 	CT_ASSERT(whole->session != NULL);
 	if (ct_session_offset(whole->session) == 0)
 		return fail(whole, CT_ERROR_EMPTY_BODY);
+	struct ct_http_response *wrong = check_content(whole);
+	if (wrong != NULL)
+		return answer(whole, wrong);
 	int r = ct_session_finish(whole->session, finished, whole);
 	return r < 0 ? fail(whole, r) : CT_HTTP_WAIT;
 }

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MIGRATIONS 2
+#define MIGRATIONS 3
 
 TestSuite(metadata_open, .init = directory_setup, .fini = directory_teardown);
 
@@ -129,7 +129,9 @@ Test(metadata_open, keys_of_the_first_version_never_expire)
 	cr_assert_eq(ct_connection_open(fixture.path, CT_CONNECTION_WRITER, &view), 0);
 	cr_assert_eq(ct_connection_migrate(view), 0);
 	cr_assert_eq(ct_connection_execute(view,
-			 "ALTER TABLE api_key DROP COLUMN expires_at; PRAGMA user_version = 1;"
+			 "ALTER TABLE api_key DROP COLUMN expires_at;"
+			 "ALTER TABLE upload DROP COLUMN repr_digest;"
+			 "ALTER TABLE upload DROP COLUMN awaits_end; PRAGMA user_version = 1;"
 			 "INSERT INTO api_key VALUES ('reader00', zeroblob(32), 1, 'x', 2, 0)"),
 	    0);
 	cr_assert_eq(ct_connection_migrate(view), 0);

@@ -25,6 +25,9 @@ static void check_equal(const struct ct_upload_row *a, const struct ct_upload_ro
 	cr_expect_str_eq(a->owner, b->owner);
 	cr_expect_eq(a->lease_until, b->lease_until);
 	cr_expect_eq(a->epoch, b->epoch);
+	cr_expect_eq(a->has_repr_digest, b->has_repr_digest);
+	cr_expect(ct_digest_equal(&a->repr_digest, &b->repr_digest));
+	cr_expect_eq(a->awaits_end, b->awaits_end);
 }
 
 static struct ct_upload_row make_full(void)
@@ -46,6 +49,9 @@ static struct ct_upload_row make_full(void)
 		.owner = "node",
 		.lease_until = 5,
 		.epoch = 6,
+		.has_repr_digest = true,
+		.repr_digest = { { 1, 2, 3 } },
+		.awaits_end = true,
 	};
 	row.at.offset = UINT64_C(1) << 40;
 	memset(row.at.hash_state, 0xff, 50);
@@ -114,6 +120,8 @@ RowsTest(metadata_uploads, update_writes_its_fields_and_no_others)
 	memcpy(change.owner, row.owner, sizeof(row.owner));
 	change.created_at = row.created_at;
 	change.lease_until = row.lease_until;
+	change.has_repr_digest = row.has_repr_digest;
+	change.repr_digest = row.repr_digest;
 	check_equal(&got, &change);
 }
 

@@ -173,9 +173,16 @@ struct ct_session *session_new(struct fixture *fixture)
 	return session;
 }
 
-int create(struct ct_session *session, uint64_t length)
+int create_as(struct ct_session *session, const struct ct_session_start *start)
 {
 	struct awaited awaited;
+
+	await_begin(&awaited);
+	return await(&awaited, ct_session_create(session, start, done, &awaited));
+}
+
+int create(struct ct_session *session, uint64_t length)
+{
 	struct ct_session_start start = {
 		.length_bytes = length,
 		.filename = "a.png",
@@ -183,8 +190,7 @@ int create(struct ct_session *session, uint64_t length)
 		.key_id = "",
 	};
 
-	await_begin(&awaited);
-	return await(&awaited, ct_session_create(session, &start, done, &awaited));
+	return create_as(session, &start);
 }
 
 int open_for(struct ct_session *session, const char *id, enum ct_session_purpose purpose,

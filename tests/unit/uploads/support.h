@@ -37,6 +37,7 @@ char *make_text(size_t length);
 
 struct ct_session *session_new(struct fixture *fixture);
 int create(struct ct_session *session, uint64_t length);
+int create_as(struct ct_session *session, const struct ct_session_start *start);
 int open_for(struct ct_session *session, const char *id, enum ct_session_purpose purpose,
     uint64_t offset, uint64_t body_bytes);
 /* For appending, and says how long the upload is. */

@@ -155,7 +155,7 @@ static void send_large(int error, int expected)
 {
 	struct fixture fixture;
 	size_t length = (size_t)20 << 20, piece = (size_t)1 << 20;
-	struct ct_session_start start = { length, "a.png", NULL, "" };
+	struct ct_session_start start = { .length_bytes = length, .filename = "a.png" };
 	char *data = make_png(length, 30);
 	char id[CT_ID_CHARS + 1];
 	int r = 0;
