@@ -140,10 +140,11 @@ Test(sealed, nothing_of_the_address_space_stays_behind)
 		struct ct_cache_sealed *sealed = NULL;
 		unsigned long before = reserved_bytes();
 		cr_assert_eq(ct_cache_sealed_new(&places, &content, &sealed), 0);
-		cr_assert_eq(reserved_bytes(), before);
+		/* Less is left when an allocator takes of what it had reserved. */
+		cr_assert_leq(reserved_bytes(), before);
 		(void)close(sealed->fd);
 		ct_cache_sealed_free(sealed);
-		cr_assert_eq(reserved_bytes(), before);
+		cr_assert_leq(reserved_bytes(), before);
 	}
 }
 
