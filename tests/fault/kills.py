@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """kill -9 in a loop, under load: parallel clients upload whole and in chunks, a third of it files that
 others upload too, abandon some, delete others, while uploads expire after seconds and the sweep, the
-scrub and the workers run as often as options allow. At random instants the server is killed and
-started again, and the clients go on. In the end all that was acknowledged must hold, and nothing may be
-left over: no job without an end or with two, no staging file, blob or print that no row knows.
+scrub and the workers run as often as options allow. Others upload again what the sweep is just about to
+take. At random instants the server is killed and started again, and the clients go on. In the end all
+that was acknowledged must hold, and nothing may be left over: no job without an end or with two, no
+staging file, blob or print that no row knows.
 
 A seed decides what each file is, what becomes of it, and when the kills come; which of the threads is
 where at a kill is up to the machine.
@@ -31,9 +32,13 @@ import harness  # noqa: E402
 TUS = {"Tus-Resumable": "1.0.0"}
 BROKEN = (OSError, http.client.HTTPException)
 CLIENTS = 8
+RACERS = 8
 SHARED = 4  # contents that a third of the files have
 GRACE_S = 1
+# Of the housekeeper: its rounds begin so long after the start and after each other, about.
+ROUND_S, ROUND_TAKES_S = 1.0, 0.05
 JOB_S = 20  # less than a lease: a job that a dead server ran is not to wait for its end
+BYTES_LOST = ("content_lost", "digest_mismatch")
 RECEIVING, FINISHING, SUCCEEDED = 0, 1, 2
 
 
@@ -52,12 +57,13 @@ class File:
         dice = random.Random(f"{seed}.{number}")
         self.number, self.dice = number, dice
         self.is_shared = dice.random() < 1 / 3
-        self.data = content(seed, f"shared {dice.randrange(SHARED)}" if self.is_shared
-                            else f"own {number}")
+        which = dice.randrange(SHARED)
+        self.data = content(seed, f"shared {which}" if self.is_shared else f"own {number}")
         self.digest = hashlib.sha256(self.data).hexdigest()
         self.is_whole = dice.random() < 0.4
         self.is_abandoned = not self.is_whole and dice.random() < 0.2
-        self.is_deleted = dice.random() < (0.7 if self.is_shared else 0.3)
+        # One that stayed would keep the bytes from the sweep for ever.
+        self.is_deleted = which > 0 if self.is_shared else dice.random() < 0.3
         self.piece = dice.randint(1, len(self.data))
 
 
@@ -191,7 +197,7 @@ class Client(threading.Thread):
             last = answer.json() if answer is not None else last
             if last is not None and last["done"]:
                 if last["state"] != "succeeded":
-                    raise Wrong(f"{job}: {last}")
+                    raise Lost(f"{job}: {last}")
                 return last["response"]["image"]
             time.sleep(0.05)
             spent += time.monotonic() - begun
@@ -207,6 +213,21 @@ class Client(threading.Thread):
             self.ledger.deleted[image["id"]] = file.digest
 
 
+class Racer(Client):
+    """Uploads one file again and again, just when the sweep is about to take it, and deletes it."""
+
+    def __init__(self, world, number):
+        self.file = File(world.seed, f"racer-{number}")
+        self.file.is_whole, self.file.is_deleted = True, True
+        super().__init__(world, self.again())
+
+    def again(self):
+        while not self.world.is_over:
+            self.world.wait_for_a_sweep(self.file.dice.uniform(-0.02, 2 * ROUND_TAKES_S))
+            yield self.file
+            time.sleep(GRACE_S)
+
+
 class World:
     """A data directory, the server on it, the clients, and what they were told."""
 
@@ -217,9 +238,10 @@ class World:
             "--sweep-grace", str(GRACE_S), "--upload-expiry", str(expiry), "--scrub-rate", "10M",
             "--reserve", "1M", "--cache", "1M", data=self.folder / "data",
             env={"CALOTYPE_ACCESS_LOG": "no"})
-        self.up, self.kills = threading.Event(), 0
+        self.up, self.lives, self.started = threading.Event(), 0, 0.0
         files = iter([File(seed, number) for number in range(uploads)])
         self.clients = [Client(self, Shared(files)) for _ in range(CLIENTS)]
+        self.racers, self.is_over = [Racer(self, number) for number in range(RACERS)], False
 
     def close(self):
         self.server.stop()
@@ -235,8 +257,22 @@ class World:
                 self.ledger.broken += 1
             return None
         if answer.status >= 500:
-            raise Wrong(f"{method} {path}: {answer}")
+            is_lost = method != "HEAD" and answer.json()["code"] in BYTES_LOST
+            raise (Lost if is_lost else Wrong)(f"{method} {path}: {answer}")
         return answer
+
+    def wait_for_a_sweep(self, into_s):
+        """Until `into_s` after the beginning of a round, or what should be one."""
+        while True:
+            self.up.wait()
+            life = self.lives
+            passed = time.monotonic() - self.started
+            rounds = int(max(0, passed - into_s) / (ROUND_S + ROUND_TAKES_S)) + 1
+            due = self.started + rounds * ROUND_S + (rounds - 1) * ROUND_TAKES_S + into_s
+            while self.up.is_set() and self.lives == life and time.monotonic() < due:
+                time.sleep(0.002)
+            if self.up.is_set() and self.lives == life:
+                return
 
     def judge(self, path, answer):
         """True if an upload is gone and may be. Its offset never moves back."""
@@ -260,12 +296,17 @@ class World:
         if hashlib.sha256(answer.body).hexdigest() != file.digest or answer.body != file.data:
             raise Lost(f"{image['id']}: other bytes, {len(answer.body)} of {len(file.data)}")
 
+    def begin_life(self):
+        self.server.start(wait=60)
+        self.started = time.monotonic()
+        self.lives += 1
+        self.up.set()
+
     def run(self, progress=lambda text: None):
         """The load and the kills, to the end of the load; then one life without a kill."""
         dice = random.Random(f"{self.seed}.kills")
-        self.server.start()
-        self.up.set()
-        for client in self.clients:
+        self.begin_life()
+        for client in [*self.clients, *self.racers]:
             client.start()
         while any(client.is_alive() for client in self.clients):
             # Some right at the start; some after a sweep or two.
@@ -279,10 +320,9 @@ class World:
             if self.server.process.poll() is not None:
                 self.ledger.wrong.append(f"the server died: {self.server.log_text()[-500:]}")
             self.server.kill()
-            self.kills += 1
-            self.server.start(wait=60)
-            self.up.set()
-            progress(f"kill {self.kills}, {len(self.ledger.images)} uploads")
+            self.begin_life()
+            progress(f"kill {self.lives - 1}, {len(self.ledger.images)} uploads")
+        self.is_over = True
 
 
 class Shared:
@@ -348,7 +388,8 @@ class Rows:
             self.blobs = {row[0].hex() for row in ask("SELECT digest FROM blob")}
             self.prints = {row[0].hex() for row in ask("SELECT digest FROM print")}
             self.open = {row[0] for row in ask("SELECT id FROM upload WHERE state IN (?, ?)",
-                                               (RECEIVING, FINISHING))}
+                                               (BYTES_LOST = ("content_lost", "digest_mismatch")
+RECEIVING, FINISHING))}
             self.jobs = dict(ask("SELECT id, state FROM job"))
             self.ends = collections.Counter(
                 json.loads(row[0])["job"] for row in
@@ -422,10 +463,10 @@ def run(seed, uploads, expiry=3, progress=lambda text: None):
     world = World(seed, uploads, expiry)
     try:
         world.run(progress)
-        for client in world.clients:
+        for client in [*world.clients, *world.racers]:
             client.join()
         check_all(world)
-        return world.kills, world.ledger
+        return world.lives - 1, world.ledger
     finally:
         if world.ledger.lost or world.ledger.wrong:
             sys.stderr.write(world.server.log_text()[-3000:])

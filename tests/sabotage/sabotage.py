@@ -63,8 +63,9 @@ class Copy:
         self.run(["ninja", "-C", str(self.build)])
 
     def patch(self, defect, *flags):
+        """The copy's own patch: the sources may change meanwhile."""
         self.run(["patch", "-p1", "--batch", "--no-backup-if-mismatch", *flags, "-i",
-                  str(defect.path)], cwd=self.tree)
+                  str(self.tree / defect.path.relative_to(ROOT))], cwd=self.tree)
 
     def test(self, caught_by):
         """True if the test passes."""
