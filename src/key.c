@@ -26,12 +26,6 @@
 #define MAX_PASSED_ON 16
 #define MAX_LIFETIME_MS (36500LL * 86400000) /* a hundred years */
 
-static const struct {
-	const char *name;
-	unsigned bit;
-} scopes[] = { { "read", CT_SCOPE_READ }, { "write", CT_SCOPE_WRITE },
-	{ "admin", CT_SCOPE_ADMIN } };
-
 CT_DEFINE_CLEANUP(cleanup_config, struct ct_config *, ct_config_free)
 CT_DEFINE_CLEANUP(cleanup_metadata, struct ct_metadata *, ct_metadata_close)
 
@@ -93,9 +87,9 @@ static int parse_scopes(const char *text, unsigned *ret_scopes)
 	while (rest.data) {
 		struct ct_slice word = ct_slice_trim(ct_slice_cut(&rest, ','));
 		unsigned bit = 0;
-		for (size_t i = 0; i < sizeof(scopes) / sizeof(scopes[0]); i++)
-			if (ct_slice_equal(word, scopes[i].name))
-				bit = scopes[i].bit;
+		for (unsigned i = 0; i < CT_SCOPE_COUNT; i++)
+			if (ct_slice_equal(word, ct_scope_name(1u << i)))
+				bit = 1u << i;
 		if (!bit)
 			return -EINVAL;
 		found |= bit;
@@ -290,9 +284,9 @@ static struct ct_json *key_to_json(const struct ct_api_key_row *row)
 	struct ct_json *list = ct_json_array();
 	ct_json_set_text(json, "id", row->id);
 	ct_json_set_text(json, "name", row->name);
-	for (size_t i = 0; i < sizeof(scopes) / sizeof(scopes[0]); i++)
-		if (row->scopes & scopes[i].bit)
-			ct_json_append_text(list, scopes[i].name);
+	for (unsigned i = 0; i < CT_SCOPE_COUNT; i++)
+		if (row->scopes & 1u << i)
+			ct_json_append_text(list, ct_scope_name(1u << i));
 	ct_json_set(json, "scopes", list);
 	ct_json_set_time(json, "created_at", row->created_at);
 	ct_json_set_time(json, "expires_at", row->expires_at);
@@ -345,6 +339,11 @@ static int add_key(struct ct_metadata *metadata, const struct request *request)
 	return r;
 }
 
+static const char *scope_or_dash(const struct ct_api_key_row *row, unsigned scope)
+{
+	return row->scopes & scope ? ct_scope_name(scope) : "-";
+}
+
 static void print_row(const struct ct_api_key_row *row)
 {
 	char created[CT_TIME_RFC3339_CHARS + 1], expires[CT_TIME_RFC3339_CHARS + 1];
@@ -359,9 +358,8 @@ static void print_row(const struct ct_api_key_row *row)
 		(void)snprintf(note, sizeof(note), "(until %s) ", expires);
 	}
 	(void)printf("%s  %s %-5s %-5s %-5s  %s%s\n", row->id, created,
-	    row->scopes & CT_SCOPE_READ ? "read" : "-",
-	    row->scopes & CT_SCOPE_WRITE ? "write" : "-",
-	    row->scopes & CT_SCOPE_ADMIN ? "admin" : "-", note,
+	    scope_or_dash(row, CT_SCOPE_READ), scope_or_dash(row, CT_SCOPE_WRITE),
+	    scope_or_dash(row, CT_SCOPE_ADMIN), note,
 	    row->name); /* whether all of it was written is asked at the end */
 }
 

@@ -30,6 +30,8 @@ PROGRAMS = ("src/calotyped", "src/imaging/calotype-worker", "tools/calotype")
 # What a sanitizer has nothing to say about: other programs' code, figures, long waits.
 PLAIN_ONLY = ("test_cli", "test_crowd", "test_operations", "test_package", "test_page", "test_readme",
               "test_server", "test_tls", "test_tus_js")
+# These first, so that none of them is left alone at the end.
+LONGEST = ("test_break", "test_jobs", "test_page", "test_sabotage", "test_system_calls")
 
 
 class Sum:
@@ -94,7 +96,8 @@ def sanitizer_environment(folder):
 
 
 def run_unit(variant, folder, env, total):
-    """meson test; each program's result is one line of testlog.json."""
+    """meson test; each program's result is one line of testlog.json. Beside the scenarios: of both,
+    many wait more than they compute."""
     subprocess.run(["meson", "test", "-C", str(folder), "--no-rebuild", "--num-processes", "2"],
                    env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
     log = folder / "meson-logs" / "testlog.json"
@@ -115,10 +118,11 @@ def run_unit(variant, folder, env, total):
 
 def run_scenarios(variant, folder, env, total, pattern, jobs):
     """Each tests/*/test_*.py is one process; it reports `result name` lines in a file."""
-    files = sorted(f for kind in ("scenario", "fault", "sabotage")
-                   for f in (ROOT / "tests" / kind).glob("test_*.py")
-                   if (variant == "gcc" or (kind == "scenario" and f.stem not in PLAIN_ONLY))
-                   and (not pattern or pattern in f.stem))
+    files = sorted((f for kind in ("scenario", "fault", "sabotage")
+                    for f in (ROOT / "tests" / kind).glob("test_*.py")
+                    if (variant == "gcc" or (kind == "scenario" and f.stem not in PLAIN_ONLY))
+                    and (not pattern or pattern in f.stem)),
+                   key=lambda f: (f.stem not in LONGEST, f))
     reports = folder / "reports"
     shutil.rmtree(reports, ignore_errors=True)
     reports.mkdir()
@@ -163,10 +167,15 @@ def main():
         logs, extra = sanitizer_environment(folder)
         env = dict(os.environ, **extra)
         print(f"{variant}: testing ({time.monotonic() - begun:.0f} s so far)", flush=True)
-        if not options.no_unit:
-            run_unit(variant, folder, env, total)
-        if not options.no_scenario:
-            run_scenarios(variant, folder, env, total, options.only, options.jobs)
+        with concurrent.futures.ThreadPoolExecutor(2) as both:
+            parts = []
+            if not options.no_unit:
+                parts.append(both.submit(run_unit, variant, folder, env, total))
+            if not options.no_scenario:
+                parts.append(both.submit(run_scenarios, variant, folder, env, total, options.only,
+                                         options.jobs))
+            for part in parts:
+                part.result()
         for report in sorted(logs.iterdir()):
             total.add(f"{variant}/sanitizer/{report.name}", "failed",
                       report.read_text(errors="replace")[:4000])

@@ -176,9 +176,7 @@ static struct ct_http_response *check_token(struct ct_http_request *request, str
 static struct ct_http_response *refuse_scope(
     const struct ct_http_request *request, unsigned missing)
 {
-	const char *name = missing & CT_SCOPE_READ    ? "read"
-			   : missing & CT_SCOPE_WRITE ? "write"
-						      : "admin";
+	const char *name = ct_scope_name(missing);
 	char challenge[128];
 	struct ct_http_response *refusal = ct_http_problem(
 	    request, CT_ERROR_FORBIDDEN, "the key %s lacks the scope %s", request->key_id, name);

@@ -1,4 +1,5 @@
 #include "metadata/api_keys.h"
+#include "base/assert.h"
 #include "metadata/sqlite_priv.h"
 
 #define COLUMNS "id, secret, scopes, name, created_at, revoked_at, expires_at"
@@ -11,6 +12,12 @@ static const char revoke_sql[] =
     "UPDATE api_key SET revoked_at = iif(revoked_at = 0, ?, revoked_at) WHERE id = ?";
 /* A revoked one counts: to revoke the last key must not open the server. */
 static const char exists_sql[] = "SELECT EXISTS (SELECT 1 FROM api_key)";
+
+const char *ct_scope_name(unsigned scopes)
+{
+	CT_ASSERT(scopes != 0);
+	return scopes & CT_SCOPE_READ ? "read" : scopes & CT_SCOPE_WRITE ? "write" : "admin";
+}
 
 static int read_row(struct ct_query *query, struct ct_api_key_row *ret_row)
 {

@@ -10,6 +10,10 @@
 #define CT_SCOPE_READ 1u
 #define CT_SCOPE_WRITE 2u
 #define CT_SCOPE_ADMIN 4u
+#define CT_SCOPE_COUNT 3
+
+/* "read", "write", "admin": of the lowest of these bits, of which there is one. */
+const char *ct_scope_name(unsigned scopes);
 
 struct ct_api_key_row {
 	char id[16]; /* the eight characters */

@@ -4,6 +4,7 @@ Nothing here is a stand-in: the server is build/src/calotyped over real sockets,
 folder that is removed at the end. A scenario file ends with `harness.main()`.
 """
 
+import contextlib
 import http.client
 import json
 import os
@@ -77,8 +78,19 @@ class Server:
         return text.decode().split("\n")[0]
 
     def log_text(self):
+        """All lines so far. Those of requests are written a little later, together and in order: so
+        the line of a request of this function's own shows that those before it are there."""
         path = self.data.parent / f"{self.data.name}.log"
-        return path.read_text(errors="replace") if path.exists() else ""
+        if not path.exists():
+            return ""
+        mark, end = f"log-text-{time.monotonic_ns()}", time.monotonic() + 2 * SLOW
+        if self.url and self.process and self.process.poll() is None:
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                self.request("GET", "/livez", headers={"X-Request-Id": mark}, timeout=2)
+                while mark not in path.read_text(errors="replace") and time.monotonic() < end:
+                    time.sleep(0.01)
+        return "".join(line for line in path.read_text(errors="replace").splitlines(True)
+                       if "id=log-text-" not in line)
 
     def stop(self, sig=signal.SIGTERM, wait=40):
         """Ends it; the exit code."""
@@ -167,6 +179,30 @@ def image(name="small.jpg"):
             shutil.rmtree(work)
         _made[name] = path.read_bytes()
     return _made[name]
+
+
+def install_npm(folder, *programs):
+    """Installs what `folder` locks into the build folder, so that the tree stays clean, and copies
+    the programs beside it; where."""
+    place = ROOT / "build" / folder.name
+    lock = place / "package-lock.json"
+    # npm writes this file last.
+    if not (place / "node_modules" / ".package-lock.json").exists() or \
+            lock.read_bytes() != (folder / lock.name).read_bytes():
+        shutil.rmtree(place, ignore_errors=True)
+        place.parent.mkdir(exist_ok=True)
+        work = pathlib.Path(tempfile.mkdtemp(prefix=f"{folder.name}-", dir=place.parent))
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(folder / name, work)
+        subprocess.run(["npm", "ci", "--no-fund", "--no-audit"], cwd=work, check=True,
+                       stdout=subprocess.DEVNULL)
+        try:
+            os.rename(work, place)
+        except OSError:
+            shutil.rmtree(work)  # another run was first
+    for program in programs:
+        shutil.copy(folder / program, place / program)
+    return place
 
 
 class Result(unittest.TextTestResult):

@@ -48,27 +48,6 @@ SEEN = """[...document.querySelectorAll('#prints img')].filter(
 PROGRESS = "document.querySelector('.upload progress')?.value ?? 0"
 
 
-def install():
-    """npm ci into the build folder, so that the tree stays clean."""
-    place = harness.ROOT / "build" / "page"
-    lock = place / "package-lock.json"
-    if not (place / "node_modules" / "playwright-core" / "package.json").exists() or \
-            lock.read_bytes() != (FOLDER / lock.name).read_bytes():
-        shutil.rmtree(place, ignore_errors=True)
-        place.parent.mkdir(exist_ok=True)
-        work = pathlib.Path(tempfile.mkdtemp(prefix="page-", dir=place.parent))
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(FOLDER / name, work)
-        subprocess.run(["npm", "ci", "--no-fund", "--no-audit"], cwd=work, check=True,
-                       stdout=subprocess.DEVNULL)
-        try:
-            os.rename(work, place)
-        except OSError:
-            shutil.rmtree(work)  # another run was first
-    shutil.copy(FOLDER / "browser.mjs", place / "browser.mjs")
-    return place
-
-
 class Link:
     """A TCP relay before a server: at most `rate` bytes a second go up (None: all), counted."""
 
@@ -146,7 +125,8 @@ class Browser:
         chromium = shutil.which("chromium")
         assert chromium, "Debian's chromium is needed (tools/packages.sh)"
         self.process = subprocess.Popen(
-            ["node", "browser.mjs"], cwd=install(), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            ["node", "browser.mjs"], cwd=harness.install_npm(FOLDER, "browser.mjs"),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             env=dict(os.environ, CHROMIUM=chromium, SLOW=str(harness.SLOW)), text=True)
 
     def do(self, name, **options):

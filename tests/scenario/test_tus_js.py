@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import pathlib
-import shutil
 import subprocess
 import tempfile
 import unittest
@@ -15,28 +14,10 @@ from harness import Server, image
 FOLDER = pathlib.Path(__file__).resolve().parent / "tus-js"
 
 
-def install():
-    """npm ci into the build folder, so that the tree stays clean."""
-    place = harness.ROOT / "build" / "tus-js"
-    if not (place / "node_modules" / "tus-js-client" / "package.json").exists():
-        shutil.rmtree(place, ignore_errors=True)
-        work = pathlib.Path(tempfile.mkdtemp(prefix="tus-js-", dir=harness.ROOT / "build"))
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(FOLDER / name, work)
-        subprocess.run(["npm", "ci", "--no-fund", "--no-audit"], cwd=work, check=True,
-                       stdout=subprocess.DEVNULL)
-        try:
-            os.rename(work, place)
-        except OSError:
-            shutil.rmtree(work)  # another run was first
-    shutil.copy(FOLDER / "upload.js", place / "upload.js")
-    return place
-
-
 class TusJs(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.place = install()
+        cls.place = harness.install_npm(FOLDER, "upload.js")
         cls.server = Server().start()
         cls.data = image("photo.jpg")
         cls.file = tempfile.NamedTemporaryFile(suffix=".jpg")
