@@ -393,7 +393,7 @@ class Nginx(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.server = Server("--max-file", "1M").start()
+        cls.server = Server("--max-file", "1M", "--insecure").start()
         cls.folder = tempfile.mkdtemp(prefix="calotype-nginx-")
         cls.ports = free_ports(3)
         path = os.path.join(cls.folder, "nginx.conf")
