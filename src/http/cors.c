@@ -16,7 +16,8 @@ static const char request_headers[] =
     "If-None-Match, "
     "If-Modified-Since, If-Range, Range, Prefer, Idempotency-Key, Last-Event-ID, Tus-Resumable, "
     "Upload-Length, Upload-Offset, Upload-Metadata, Upload-Defer-Length, Upload-Concat, "
-    "Upload-Checksum, Upload-Complete, Upload-Draft-Interop-Version, X-HTTP-Method-Override, "
+    "Upload-Checksum, Upload-Complete, Upload-Incomplete, Upload-Draft-Interop-Version, "
+    "Content-Disposition, X-HTTP-Method-Override, "
     "X-Request-Id, X-Requested-With";
 
 /* Those that a page may read beside the harmless ones. */
@@ -25,7 +26,8 @@ static const char response_headers[] =
     "Content-Disposition, Age, Cache-Status, Repr-Digest, Allow, WWW-Authenticate, X-Request-Id, "
     "Tus-Resumable, Tus-Version, Tus-Extension, Tus-Max-Size, Tus-Checksum-Algorithm, "
     "Upload-Offset, Upload-Length, Upload-Metadata, Upload-Expires, Upload-Concat, "
-    "Upload-Defer-Length, Upload-Complete, Upload-Limit, Upload-Draft-Interop-Version";
+    "Upload-Defer-Length, Upload-Complete, Upload-Incomplete, Upload-Limit, "
+    "Upload-Draft-Interop-Version";
 
 static const char *allowed_origins(const struct ct_http_request *request)
 {

@@ -26,6 +26,7 @@ static const char *const singletons[] = {
 	"Upload-Concat",
 	"Upload-Defer-Length",
 	"Upload-Draft-Interop-Version",
+	"Upload-Incomplete",
 	"Upload-Length",
 	"Upload-Offset",
 	"X-HTTP-Method-Override",

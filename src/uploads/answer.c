@@ -1,6 +1,8 @@
 #include "uploads/answer.h"
 #include "base/assert.h"
 #include "base/url.h"
+#include "jobs/jobs.h"
+#include "metadata/jobs.h"
 #include "metadata/uploads.h"
 
 #include <inttypes.h>
@@ -46,6 +48,34 @@ void ct_answer_durability(
 		ct_http_response_header(response, "Calotype-Durability", "async");
 	if (job != NULL)
 		ct_json_set_text(job, "durability", "async");
+}
+
+void ct_answer_repr_digest(struct ct_http_response *response, const struct ct_session *session)
+{
+	char text[CT_DIGEST_FIELD_CHARS + 1];
+	struct ct_digest digest;
+
+	if (ct_session_row(session)->state != CT_UPLOAD_DONE ||
+	    ct_session_digest(session, &digest) < 0)
+		return;
+	ct_digest_to_field(&digest, text);
+	ct_http_response_header(response, "Repr-Digest", text);
+}
+
+void ct_answer_jobs(const struct ct_uploads *uploads, struct ct_http_response *response,
+    const struct ct_session *session)
+{
+	struct ct_json *json = ct_json_object();
+	struct ct_json *jobs = ct_json_array();
+	struct ct_job_row job;
+
+	ct_session_job(session, &job);
+	struct ct_json *entry = ct_job_to_json(&job);
+	ct_answer_durability(uploads, NULL, entry);
+	ct_json_append(jobs, entry);
+	ct_json_set(json, "jobs", jobs);
+	ct_answer_job_link(uploads, response, job.id);
+	ct_http_response_json(response, json);
 }
 
 static struct ct_http_response *too_large(const struct ct_uploads *uploads,

@@ -24,6 +24,13 @@ void ct_answer_job_link(
 void ct_answer_durability(
     const struct ct_uploads *uploads, struct ct_http_response *response, struct ct_json *job);
 
+/* The body of a finished upload, {"jobs": [...]}, and the link to its job. */
+void ct_answer_jobs(const struct ct_uploads *uploads, struct ct_http_response *response,
+    const struct ct_session *session);
+
+/* Repr-Digest, of an upload that is done; for answers without a body (RFC 9530 section 3). */
+void ct_answer_repr_digest(struct ct_http_response *response, const struct ct_session *session);
+
 /* The problem of a session's error: its limit and value, or why it was refused. `session` may be
  * NULL; `value_bytes` is what passed a limit. */
 struct ct_http_response *ct_answer_problem(const struct ct_uploads *uploads,

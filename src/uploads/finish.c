@@ -239,6 +239,9 @@ void ct_session_run_finish(void *arg)
 int ct_session_finish(struct ct_session *session, ct_session_done_fn done, void *arg)
 {
 	CT_ASSERT(session->writer != NULL && !session->broken && !session->is_on_trial);
+	/* Its end was told before its length. */
+	if (session->is_named && session->row.length_bytes == CT_BLOB_LENGTH_UNKNOWN)
+		session->row.length_bytes = ct_session_offset(session);
 	CT_ASSERT(!session->is_named || ct_session_offset(session) == session->row.length_bytes);
 	ct_session_begin_step(session, done, arg);
 	int r = ct_session_submit(session, ct_session_run_finish);

@@ -54,7 +54,7 @@ uint64_t ct_session_offset(const struct ct_session *session)
 bool ct_session_is_complete(const struct ct_session *session)
 {
 	return session->row.state == CT_UPLOAD_RECEIVING && session->writer != NULL &&
-	       ct_session_offset(session) == session->row.length_bytes;
+	       !session->row.awaits_end && ct_session_offset(session) == session->row.length_bytes;
 }
 
 uint64_t ct_session_room(const struct ct_session *session)

@@ -59,6 +59,7 @@ struct ct_session_open {
 	uint64_t body_bytes; /* append: must fit; CT_BLOB_LENGTH_UNKNOWN is not checked */
 	bool has_length;     /* append: `length_bytes` is the upload's, and becomes it if unknown */
 	uint64_t length_bytes;
+	bool awaits_end; /* offset == length is not the end, from now on; false: it is */
 };
 
 /* `interrupt` (NULL: never) is called while an append is open and another request wants it. */

@@ -153,6 +153,8 @@ static void open_append(struct ct_session *session)
 {
 	int r = judge_append(session);
 
+	session->row.awaits_end = session->awaits_end; /* in the row with the next change */
+
 	if (r == 0)
 		r = claim(session);
 	if (r == 0 && tells_length(session))
@@ -196,7 +198,8 @@ static void run_open(void *arg)
 	int r = read_row(session);
 	if (r < 0 || ct_session_is_ended(session))
 		ct_session_complete(session, r);
-	else if (row->state == CT_UPLOAD_FINISHING || row->at.offset == row->length_bytes)
+	else if (row->state == CT_UPLOAD_FINISHING ||
+		 (row->at.offset == row->length_bytes && !(row->awaits_end && session->awaits_end)))
 		finish_now(session);
 	else
 		open_receiving(session);
@@ -246,6 +249,7 @@ int ct_session_open(struct ct_session *session, const struct ct_session_open *op
 	session->purpose = open->purpose;
 	session->wanted_offset = open->offset;
 	session->body_bytes = open->body_bytes;
+	session->awaits_end = open->awaits_end;
 	session->has_length = open->has_length;
 	session->wanted_length = open->length_bytes;
 	memcpy(session->row.id, open->id, sizeof(session->row.id));
@@ -265,6 +269,7 @@ int ct_session_expire(
 {
 	session->is_named = session->in_database = true;
 	session->purpose = CT_SESSION_EXPIRE;
+	session->awaits_end = true; /* it ends nothing that its client may still end */
 	(void)snprintf(session->row.id, sizeof(session->row.id), "%s", id);
 	ct_session_prepare_hold(session);
 	int r = ct_registry_try(&session->uploads->registry, &session->hold);

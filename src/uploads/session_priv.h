@@ -24,6 +24,7 @@ struct ct_session {
 	bool is_named; /* resumable: it has a row while it lasts */
 	bool in_database;
 	bool broken;	  /* the writer stands at no known place any more */
+	bool awaits_end;  /* who has opened it says so */
 	bool is_on_trial; /* what was appended since the last save may not be kept yet */
 	bool may_adopt;
 	uint64_t declared_bytes; /* while it tries to */

@@ -5,6 +5,7 @@
 #include "uploads/tus_priv.h"
 
 #include "uploads/answer.h"
+#include "uploads/ietf.h"
 
 #include "base/assert.h"
 #include "base/clock.h"
@@ -208,12 +209,17 @@ static void interrupt(void *arg)
 	ct_http_interrupt(arg);
 }
 
+static const struct ct_http_handler steps = {
+	.body = ct_tus_body, .end = ct_tus_end, .gone = ct_tus_gone
+};
+
 int ct_tus_new(struct ct_uploads *uploads, struct ct_http_request *request, struct ct_tus **ret_tus)
 {
 	struct ct_tus *tus = calloc(1, sizeof(*tus));
 
 	if (tus == NULL)
 		return -ENOMEM;
+	tus->tongue.steps = &steps;
 	tus->uploads = uploads;
 	tus->request = request;
 	tus->length_bytes = CT_BLOB_LENGTH_UNKNOWN;
@@ -259,6 +265,7 @@ static enum ct_http_next open_for(struct ct_uploads *uploads, struct ct_http_req
 	int r = ct_tus_new(uploads, request, &tus);
 	if (r < 0)
 		return ct_tus_refuse(request, r, ct_error_text(r));
+	(void)ct_digests_read(request, &tus->digests); /* no body: only the wish counts */
 	return open_session(tus, purpose, done);
 }
 
@@ -272,6 +279,9 @@ enum ct_http_next ct_tus_options_head(struct ct_http_request *request, void *con
 	ct_http_response_header(response, "Tus-Version", CT_TUS_VERSION);
 	ct_http_response_header(response, "Tus-Extension", CT_TUS_EXTENSIONS);
 	ct_http_response_header_u64(response, "Tus-Max-Size", uploads->options.max_file_bytes);
+	ct_http_response_header(
+	    response, "Accept-Patch", CT_TUS_MEDIA_TYPE ", application/partial-upload");
+	ct_ietf_add_limit(uploads, response);
 	ct_http_response_header(response, "Tus-Checksum-Algorithm", CT_TUS_CHECKSUM_ALGORITHMS);
 	return ct_http_answer(request, response);
 }
@@ -288,6 +298,12 @@ static void stored(void *arg, int result)
 		(void)ct_tus_answer_progress(tus);
 }
 
+/* Are the bytes of its body to be checked before they are kept? */
+static bool is_on_trial(const struct ct_tus *tus)
+{
+	return tus->checksum != NULL || tus->check.is_on;
+}
+
 /* Created, or opened for appending. Answers here go out of another thread: no result to pass on. */
 void ct_tus_opened(void *arg, int result)
 {
@@ -295,7 +311,9 @@ void ct_tus_opened(void *arg, int result)
 	const struct ct_upload_row *row = ct_session_row(tus->session);
 
 	tus->is_created = tus->creates && result == 0;
-	if (result == 0 && tus->checksum != NULL && row->state == CT_UPLOAD_RECEIVING)
+	if (tus->has_chunk)
+		ct_body_check_begin(&tus->check, &tus->digests);
+	if (result == 0 && is_on_trial(tus) && row->state == CT_UPLOAD_RECEIVING)
 		ct_session_hold_back(tus->session);
 	if (result < 0)
 		(void)ct_tus_fail(tus, result);
@@ -338,15 +356,14 @@ enum ct_http_next ct_tus_body(
 		return ct_tus_fail(tus, r);
 	if (tus->checksum != NULL)
 		ct_tus_checksum_update(tus->checksum, data, length_bytes);
+	ct_body_check_update(&tus->check, data, length_bytes);
 	if (ct_session_wants_checkpoint(tus->session))
 		return ct_tus_started(tus, ct_session_checkpoint(tus->session, checkpointed, tus));
 	return CT_HTTP_PROCEED;
 }
 
-static enum ct_http_next discard(struct ct_tus *tus, int error, const char *why)
+static enum ct_http_next discard(struct ct_tus *tus, struct ct_http_response *response)
 {
-	struct ct_http_response *response = ct_http_problem(tus->request, error, "%s", why);
-
 	ct_session_drop(tus->session);
 	ct_http_response_header_u64(
 	    response, "Upload-Offset", ct_session_row(tus->session)->at.offset);
@@ -388,8 +405,12 @@ enum ct_http_next ct_tus_end(struct ct_http_request *request, void *context)
 	CT_ASSERT(tus != NULL && tus->session != NULL);
 	int r = judge_checksum(tus, &why);
 	if (r < 0)
-		return discard(tus, r, why);
-	r = tus->checksum != NULL ? ct_session_let_go(tus->session) : 0;
+		return discard(tus, ct_http_problem(request, r, "%s", why));
+	bool was_on_trial = is_on_trial(tus);
+	struct ct_http_response *wrong = ct_body_check_end(&tus->check, request);
+	if (wrong != NULL)
+		return discard(tus, wrong);
+	r = was_on_trial ? ct_session_let_go(tus->session) : 0;
 	if (r == CT_ERROR_UNSUPPORTED_TYPE)
 		return ct_tus_started(tus, ct_session_refuse(tus->session, r, refused, tus));
 	if (r < 0)
@@ -407,8 +428,6 @@ void ct_tus_gone(struct ct_http_request *request, void *context)
 	struct ct_tus *tus = ct_http_user(request);
 
 	(void)context;
-	if (tus == NULL)
-		return;
 	ct_session_end(tus->session);
 	ct_tus_checksum_free(tus->checksum);
 	free(tus);
@@ -445,9 +464,12 @@ static enum ct_http_next patch_head(struct ct_http_request *request, void *conte
 {
 	uint64_t offset, length = CT_BLOB_LENGTH_UNKNOWN;
 	struct ct_tus_checksum *checksum = NULL;
+	struct ct_digests digests;
 	const char *wrong = NULL;
 	struct ct_tus *tus;
 
+	if (ct_ietf_is_spoken(request))
+		return ct_ietf_patch_head(request, context);
 	if (!ct_tus_is_spoken(request))
 		return ct_tus_refuse_version(request);
 	if (!ct_tus_has_chunk_type(request))
@@ -462,6 +484,9 @@ static enum ct_http_next patch_head(struct ct_http_request *request, void *conte
 	if (ct_http_header_u64(request, "Upload-Length", INT64_MAX, &length) < 0)
 		return ct_tus_refuse(request, CT_ERROR_INVALID_HEADER,
 		    "Upload-Length must be a decimal number of bytes");
+	wrong = ct_digests_read(request, &digests);
+	if (wrong != NULL)
+		return ct_tus_refuse(request, CT_ERROR_INVALID_HEADER, wrong);
 	int r = ct_tus_read_checksum(request, &checksum, &wrong);
 	if (r < 0)
 		return ct_tus_refuse(request, r, wrong != NULL ? wrong : ct_error_text(r));
@@ -471,9 +496,10 @@ static enum ct_http_next patch_head(struct ct_http_request *request, void *conte
 		return ct_tus_refuse(request, r, ct_error_text(r));
 	}
 	tus->checksum = checksum;
+	tus->digests = digests;
 	tus->appends = true;
-	/* A checksum is looked at in the last step, of no bytes too. */
-	tus->has_chunk = ct_http_has_body(request) || checksum != NULL;
+	/* A checksum or digest is looked at in the last step, of no bytes too. */
+	tus->has_chunk = ct_http_has_body(request) || checksum != NULL || digests.has_content;
 	tus->offset = offset;
 	tus->length_bytes = length;
 	return open_session(tus, CT_SESSION_APPEND, opened_patch);
@@ -495,6 +521,8 @@ static void opened_head(void *arg, int result)
 		return;
 	}
 	struct ct_http_response *response = ct_tus_response(200);
+	if (tus->digests.wants_repr)
+		ct_answer_repr_digest(response, tus->session);
 	add_progress(tus, response);
 	if (row->length_bytes == CT_BLOB_LENGTH_UNKNOWN)
 		ct_http_response_header(response, "Upload-Defer-Length", "1");
@@ -511,6 +539,8 @@ static enum ct_http_next head_head(struct ct_http_request *request, void *contex
 	    ct_http_header(request, "Upload-Complete").data != NULL)
 		return ct_tus_refuse(request, CT_ERROR_INVALID_HEADER,
 		    "HEAD asks for the offset and does not tell one");
+	if (ct_ietf_is_spoken(request))
+		return ct_ietf_head_head(request, context);
 	if (!ct_tus_is_spoken(request))
 		return ct_tus_refuse_version(request);
 	return open_for(context, request, CT_SESSION_READ, opened_head);
@@ -546,6 +576,8 @@ static void opened_delete(void *arg, int result)
 
 static enum ct_http_next delete_head(struct ct_http_request *request, void *context)
 {
+	if (ct_ietf_is_spoken(request))
+		return ct_ietf_delete_head(request, context);
 	if (!ct_tus_is_spoken(request))
 		return ct_tus_refuse_version(request);
 	return open_for(context, request, CT_SESSION_CANCEL, opened_delete);
@@ -575,13 +607,14 @@ static enum ct_http_next override_head(struct ct_http_request *request, void *co
 /* ---- routes ---- */
 
 static const struct ct_http_handler on_options = { ct_tus_options_head, NULL, NULL, NULL };
-static const struct ct_http_handler on_create = { ct_tus_create_head, ct_tus_body, ct_tus_end,
-	ct_tus_gone };
-static const struct ct_http_handler on_patch = { patch_head, ct_tus_body, ct_tus_end, ct_tus_gone };
-static const struct ct_http_handler on_head = { head_head, NULL, NULL, ct_tus_gone };
-static const struct ct_http_handler on_delete = { delete_head, NULL, NULL, ct_tus_gone };
-static const struct ct_http_handler on_override = { override_head, ct_tus_body, ct_tus_end,
-	ct_tus_gone };
+static const struct ct_http_handler on_create = { ct_tus_create_head, ct_tongue_body, ct_tongue_end,
+	ct_tongue_gone };
+static const struct ct_http_handler on_patch = { patch_head, ct_tongue_body, ct_tongue_end,
+	ct_tongue_gone };
+static const struct ct_http_handler on_head = { head_head, NULL, NULL, ct_tongue_gone };
+static const struct ct_http_handler on_delete = { delete_head, NULL, NULL, ct_tongue_gone };
+static const struct ct_http_handler on_override = { override_head, ct_tongue_body, ct_tongue_end,
+	ct_tongue_gone };
 
 int ct_uploads_add_tus_routes(struct ct_uploads *uploads, struct ct_http_server *server)
 {

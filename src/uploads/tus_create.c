@@ -3,7 +3,9 @@
  */
 #include "uploads/tus_priv.h"
 
+#include "metadata/api_keys.h"
 #include "uploads/answer.h"
+#include "uploads/ietf.h"
 #include "uploads/tus_metadata.h"
 
 #include <errno.h>
@@ -56,14 +58,20 @@ static enum ct_http_next create(
 	struct ct_tus *tus;
 	bool has_chunk = ct_http_has_body(request) && ct_tus_has_chunk_type(request);
 	struct ct_tus_checksum *checksum = NULL;
+	struct ct_digests digests;
 	const char *wrong = NULL;
 	struct ct_session_start start = {
 		.length_bytes = creation->length_bytes,
 		.filename = creation->parsed.filename,
 		.metadata = creation->metadata,
 		.key_id = ct_http_key_id(request),
+		.may_adopt = ct_http_has_scope(request, CT_SCOPE_READ),
 	};
 
+	wrong = ct_digests_read(request, &digests);
+	if (wrong != NULL)
+		return ct_tus_refuse(request, CT_ERROR_INVALID_HEADER, wrong);
+	start.repr_digest = digests.has_repr ? &digests.repr : NULL;
 	int r = has_chunk ? ct_tus_read_checksum(request, &checksum, &wrong) : 0;
 	if (r < 0)
 		return ct_tus_refuse(request, r, wrong != NULL ? wrong : ct_error_text(r));
@@ -73,6 +81,7 @@ static enum ct_http_next create(
 		return ct_tus_refuse(request, r, ct_error_text(r));
 	}
 	tus->checksum = checksum;
+	tus->digests = digests;
 	tus->creates = true;
 	tus->has_chunk = has_chunk;
 	return ct_tus_started(tus, ct_session_create(tus->session, &start, ct_tus_opened, tus));
@@ -129,6 +138,8 @@ enum ct_http_next ct_tus_create_head(struct ct_http_request *request, void *cont
 	if (method.data != NULL && !ct_slice_equal(method, "POST"))
 		return ct_tus_refuse(request, CT_ERROR_METHOD_NOT_ALLOWED,
 		    "X-HTTP-Method-Override: /uploads takes OPTIONS and POST");
+	if (ct_ietf_is_spoken(request))
+		return ct_ietf_create_head(request, context);
 	if (!ct_tus_is_spoken(request))
 		return ct_tus_refuse_version(request);
 	const char *wrong = check_length(request, &creation.length_bytes);

@@ -9,7 +9,9 @@
 #define CT_UPLOADS_TUS_PRIV_H
 
 #include "http/http.h"
+#include "uploads/digests.h"
 #include "uploads/session.h"
+#include "uploads/tongue.h"
 #include "uploads/tus_checksum.h"
 #include "uploads/uploads_priv.h"
 
@@ -20,6 +22,7 @@
 #define CT_TUS_MEDIA_TYPE "application/offset+octet-stream"
 
 struct ct_tus {
+	struct ct_tongue tongue;
 	struct ct_uploads *uploads;	  /* set once */
 	struct ct_http_request *request;  /* set once */
 	bool creates;			  /* set once */
@@ -29,8 +32,10 @@ struct ct_tus {
 	uint64_t offset;		  /* set once: of a PATCH, as it says */
 	uint64_t length_bytes;		  /* set once: of a PATCH; CT_BLOB_LENGTH_UNKNOWN: none */
 	struct ct_tus_checksum *checksum; /* set once: of the chunk; owned; NULL: it has none */
-	bool is_created;		  /* there is a Location to tell */
-	struct ct_session *session;	  /* NULL: ended */
+	struct ct_digests digests;	  /* set once */
+	struct ct_body_check check;
+	bool is_created;	    /* there is a Location to tell */
+	struct ct_session *session; /* NULL: ended */
 };
 
 /* ---- the head ---- */

@@ -1,7 +1,7 @@
 /*
  * Uploads: how bytes come in. Whole ones in one request (POST /images, PUT /images/{filename}) and
- * resumable ones (tus 1.0.0 under /uploads); both end in the same last step, which publishes the
- * blob and writes image, job and event in one transaction.
+ * resumable ones (tus 1.0.0 and the IETF's draft under /uploads); both end in the same last step,
+ * which publishes the blob and writes image, job and event in one transaction.
  *
  * Threads: new, free, add_routes and tick belong to the thread that builds the server, or to the
  * housekeeper; the routes run in HTTP threads, what waits for a disk in `commit_pool`.

@@ -7,10 +7,14 @@
 #include "uploads/digests.h"
 #include "uploads/filename.h"
 #include "uploads/form.h"
+#include "uploads/ietf.h"
+#include "uploads/tongue.h"
+#include "uploads/whole.h"
 
 #include "base/assert.h"
 #include "jobs/jobs.h"
 #include "metadata/api_keys.h"
+#include "metadata/uploads.h"
 #include "metadata/jobs.h"
 
 #include <errno.h>
@@ -18,6 +22,7 @@
 #include <string.h>
 
 struct whole {
+	struct ct_tongue tongue;
 	struct ct_uploads *uploads;	 /* set once */
 	struct ct_http_request *request; /* set once */
 	uint64_t length_bytes;		 /* set once: of the body, or unknown */
@@ -44,7 +49,8 @@ static enum ct_http_next fail(struct whole *whole, int error)
 
 /* ---- the checks of the head ---- */
 
-static int read_filename(const struct ct_http_request *request, char *ret_name)
+int ct_whole_read_filename(
+    const struct ct_http_request *request, char ret_name[CT_FILENAME_MAX + 1])
 {
 	const char *query = ct_http_query(request, "filename");
 
@@ -62,7 +68,7 @@ static int read_filename(const struct ct_http_request *request, char *ret_name)
 
 static struct ct_http_response *check_name(const struct ct_http_request *request, char *ret_name)
 {
-	int r = read_filename(request, ret_name);
+	int r = ct_whole_read_filename(request, ret_name);
 
 	if (r == 0)
 		return NULL;
@@ -111,6 +117,8 @@ static enum ct_http_next begin(struct whole *whole, const char *filename)
 	return r < 0 ? fail(whole, r) : CT_HTTP_PROCEED;
 }
 
+static const struct ct_http_handler steps;
+
 static enum ct_http_next head_of_form(struct ct_uploads *uploads, struct ct_http_request *request)
 {
 	struct ct_http_response *refusal = NULL;
@@ -123,6 +131,7 @@ static enum ct_http_next head_of_form(struct ct_uploads *uploads, struct ct_http
 		ct_form_gone(form);
 		return ct_http_answer(request, NULL);
 	}
+	whole->tongue.steps = &steps;
 	whole->form = form;
 	ct_http_set_user(request, whole);
 	return CT_HTTP_PROCEED;
@@ -135,6 +144,8 @@ static enum ct_http_next head(struct ct_http_request *request, void *context)
 	uint64_t length = 0;
 	struct ct_digests digests;
 
+	if (ct_ietf_creates(request))
+		return ct_ietf_create_head(request, context);
 	struct ct_http_response *refusal = ct_answer_refuse_coded(request);
 	if (refusal == NULL && ct_http_method(request) == CT_HTTP_POST && ct_form_is_form(request))
 		return head_of_form(uploads, request);
@@ -148,6 +159,7 @@ static enum ct_http_next head(struct ct_http_request *request, void *context)
 	struct whole *whole = calloc(1, sizeof(*whole));
 	if (whole == NULL)
 		return ct_http_answer(request, NULL);
+	whole->tongue.steps = &steps;
 	whole->uploads = uploads;
 	whole->request = request;
 	whole->length_bytes = length;
@@ -173,18 +185,11 @@ static enum ct_http_next body(
 static struct ct_http_response *accepted(struct whole *whole)
 {
 	struct ct_http_response *response = ct_http_response_new(202);
-	struct ct_json *json = ct_json_object();
-	struct ct_json *jobs = ct_json_array();
-	struct ct_job_row job;
 
-	ct_session_job(whole->session, &job);
-	struct ct_json *entry = ct_job_to_json(&job);
-	ct_answer_durability(whole->uploads, response, entry);
-	ct_json_append(jobs, entry);
-	ct_json_set(json, "jobs", jobs);
-	ct_answer_location(whole->uploads, response, "jobs", job.id);
-	ct_answer_job_link(whole->uploads, response, job.id);
-	ct_http_response_json(response, json);
+	ct_answer_durability(whole->uploads, response, NULL);
+	ct_answer_location(
+	    whole->uploads, response, "jobs", ct_session_row(whole->session)->job_id);
+	ct_answer_jobs(whole->uploads, response, whole->session);
 	return response;
 }
 
@@ -233,19 +238,21 @@ static void gone(struct ct_http_request *request, void *context)
 	struct whole *whole = ct_http_user(request);
 
 	(void)context;
-	if (whole == NULL)
-		return;
 	if (whole->form != NULL)
 		ct_form_gone(whole->form);
 	ct_session_end(whole->session);
 	free(whole);
 }
 
-static const struct ct_http_handler handler = { head, body, end, gone };
+static const struct ct_http_handler steps = { .body = body, .end = end, .gone = gone };
+static const struct ct_http_handler handler = { head, ct_tongue_body, ct_tongue_end,
+	ct_tongue_gone };
+static const struct ct_http_handler on_options = { .head = ct_ietf_options_head };
 
 int ct_uploads_add_whole_routes(struct ct_uploads *uploads, struct ct_http_server *server)
 {
 	const struct ct_http_route routes[] = {
+		{ CT_HTTP_OPTIONS, "/images", 0, &on_options, uploads },
 		{ CT_HTTP_POST, "/images", CT_SCOPE_WRITE, &handler, uploads },
 		{ CT_HTTP_PUT, "/images/{filename}", CT_SCOPE_WRITE, &handler, uploads },
 	};

@@ -95,7 +95,7 @@ class Open(unittest.TestCase):
 
     def test_tus_resumable_is_in_every_answer_below_uploads(self):
         for method, path, status in (("GET", "/uploads", 405), ("PUT", UPLOAD, 405),
-                                     ("GET", "/uploads/a/b", 404), ("HEAD", UPLOAD, 412),
+                                     ("GET", "/uploads/a/b", 404), ("HEAD", UPLOAD, 404),
                                      ("OPTIONS", UPLOAD, 204), ("OPTIONS", "/uploads/a/b", 404)):
             answer = self.server.request(method, path)
             self.assertEqual((answer.status, answer["Tus-Resumable"]), (status, "1.0.0"), (method, path))

@@ -42,6 +42,8 @@ EXPECTED = [
     ("curl -i -X PATCH $url/uploads/ID", 204),
     ("curl -I $url/uploads/ID", 200),
     ("curl -X DELETE $url/uploads/ID", 204),
+    ("curl -i -X POST $url/images", 201),
+    ("curl -i -X PATCH $url/uploads/ID", 202),
 ]
 
 
@@ -90,7 +92,7 @@ class Readme(unittest.TestCase):
             known["JOB"] = re.search(rb'"id":"(\w+)"', body)[1].decode()
             made = self.server.wait_job(known["JOB"])["response"]["image"]
             known.update(ID=made["id"], SHA256=made["sha256"])
-        if "-X POST $url/uploads" in line:
+        if "-i -X POST" in line:
             known["ID"] = re.search(r"(?im)^location: /uploads/(\w+)", head)[1]
         if "/original" in line:
             self.assertEqual((self.place / "photo.jpg").read_bytes(), image("photo.jpg") + b"photo")

@@ -82,6 +82,9 @@ class Tus(unittest.TestCase):
             for method, path in (("POST", "/uploads"), ("HEAD", "/uploads/" + "0" * 32),
                                  ("PATCH", "/uploads/" + "0" * 32), ("DELETE", "/uploads/" + "0" * 32)):
                 answer = self.server.request(method, path, headers={"Upload-Length": "5", **headers})
+                if not headers and method in ("HEAD", "DELETE"):  # the other protocol has them so
+                    self.assertEqual(answer.status, 404, (method, answer))
+                    continue
                 self.assertEqual(answer.status, 412, (method, answer))
                 self.assertEqual(answer["Tus-Version"], "1.0.0")
 

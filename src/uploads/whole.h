@@ -1,0 +1,17 @@
+/*
+ * What a whole upload and a resumable one to the same address share.
+ */
+#ifndef CT_UPLOADS_WHOLE_H
+#define CT_UPLOADS_WHOLE_H
+
+#include "http/http.h"
+#include "uploads/filename.h"
+
+/*
+ * The cleaned name that the path (PUT), the query or Content-Disposition tells; empty when none
+ * does. -EINVAL, -ENAMETOOLONG.
+ */
+int ct_whole_read_filename(
+    const struct ct_http_request *request, char ret_name[CT_FILENAME_MAX + 1]);
+
+#endif
