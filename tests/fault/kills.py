@@ -388,8 +388,7 @@ class Rows:
             self.blobs = {row[0].hex() for row in ask("SELECT digest FROM blob")}
             self.prints = {row[0].hex() for row in ask("SELECT digest FROM print")}
             self.open = {row[0] for row in ask("SELECT id FROM upload WHERE state IN (?, ?)",
-                                               (BYTES_LOST = ("content_lost", "digest_mismatch")
-RECEIVING, FINISHING))}
+                                               (RECEIVING, FINISHING))}
             self.jobs = dict(ask("SELECT id, state FROM job"))
             self.ends = collections.Counter(
                 json.loads(row[0])["job"] for row in
