@@ -108,13 +108,13 @@ static struct ct_http_response *problem_of(const struct ct_ietf *ietf, int error
 static enum ct_http_next fail_with(struct ct_ietf *ietf, struct ct_http_response *response)
 {
 	const struct ct_upload_row *row = ct_session_row(ietf->session);
-	bool is_there = row->created_at != 0;
+	bool is_there = ietf->creates ? ietf->is_created : row->created_at != 0;
 
 	if (is_there && !ct_session_is_ended(ietf->session))
 		ct_http_response_header_u64(response, "Upload-Offset", row->at.offset);
 	add_complete(&ietf->fields, response, is_there && ct_session_is_ended(ietf->session));
 	ct_ietf_add_limit(ietf->uploads, response);
-	if (ietf->creates && row->state == CT_UPLOAD_RECEIVING)
+	if (ietf->is_created && !ct_session_is_ended(ietf->session))
 		ct_answer_location(ietf->uploads, response, "uploads", row->id);
 	ct_answer_job_link(ietf->uploads, response, row->job_id);
 	return answer(ietf, response);
@@ -308,6 +308,7 @@ void ct_ietf_opened(void *arg, int result)
 	struct ct_ietf *ietf = arg;
 	const struct ct_upload_row *row = ct_session_row(ietf->session);
 
+	ietf->is_created = ietf->creates && result == 0;
 	if (result < 0) {
 		(void)fail(ietf, result);
 	} else if (row->state == CT_UPLOAD_DONE) { /* its bytes were there already */

@@ -33,6 +33,7 @@ struct ct_ietf {
 	struct ct_ietf_fields fields;	 /* set once */
 	struct ct_digests digests;	 /* set once */
 	bool creates;			 /* set once */
+	bool is_created;		 /* there is an upload that was not there before */
 	bool is_finished;		 /* this request has finished it */
 	struct ct_body_check check;
 	struct ct_session *session; /* NULL: ended */

@@ -35,6 +35,7 @@ ROUTES = (
     ("HEAD", "/uploads/{upload}", TUS, "write", 200),
     ("PATCH", "/uploads/{upload}", PATCH, "write", 204),
     ("DELETE", "/uploads/{spare}", TUS, "write", 204),
+    ("OPTIONS", "/images", {}, None, 204),
     ("POST", "/images", {}, "write", 202),
     ("PUT", "/images/x.jpg", {}, "write", 202),
     ("DELETE", "/images/{doomed}", {}, "write", 204),

@@ -273,6 +273,21 @@ class Ietf(unittest.TestCase):
         self.succeed(self.server.head(path, Tus_Resumable="1.0.0"))  # its clients ask and are done
 
 
+class Limits(unittest.TestCase):
+    def test_what_was_not_created_has_no_address(self):
+        with Server("--max-uploads", "1") as server:
+            headers = {"Upload-Complete": "?0", "Upload-Length": "1000"}
+            self.assertEqual(server.request("POST", "/images", headers=headers).status, 201)
+            answer = server.request("POST", "/images", headers=headers)
+            self.assertEqual((answer.status, answer["Upload-Complete"], answer["Location"],
+                              answer["Upload-Offset"]), (429, "?0", None, None), answer)
+        with Server("--max-file", "100T", "--max-uploads", "9") as server:
+            answer = server.request("POST", "/images", headers={
+                "Upload-Complete": "?0", "Upload-Length": str(90 << 40)})
+            self.assertEqual((answer.status, answer["Upload-Complete"], answer["Location"],
+                              answer["Upload-Offset"]), (507, "?0", None, None), answer)
+
+
 class Expiry(unittest.TestCase):
     def test_complete_but_unended_expires(self):
         with Server("--upload-expiry", "2") as server:

@@ -1,4 +1,4 @@
-"""tus-js-client 4 from npm, the client that browsers use."""
+"""tus-js-client 4 from npm, the client that browsers use, and its 5 preview in the IETF's protocol."""
 
 import hashlib
 import json
@@ -70,6 +70,45 @@ class TusJs(unittest.TestCase):
         result = self.run_client("--terminate")
         self.assertEqual(self.server.head(result["url"].replace(self.server.url, ""),
                                           Tus_Resumable="1.0.0").status in (404, 410), True)
+
+
+class Ietf(TusJs):
+    """The same client and file in another protocol; it begins with an empty POST or with all."""
+
+    protocol = "ietf-draft-05"
+    test_chunks = test_stream_of_unknown_length = None  # what differs is in the others
+
+    def run_client(self, *flags):
+        return super().run_client("--protocol", self.protocol, *flags)
+
+    def test_one_request(self):
+        result = self.run_client()
+        self.assertEqual(result["requests"], [["POST", 201], ["PATCH", 202]])
+        self.check(result)
+
+    def test_with_upload(self):
+        result = self.run_client("--with-upload", "--chunk", "1000000")
+        self.assertEqual(result["requests"][0], ["POST", 201])
+        self.check(result)
+        result = self.run_client("--with-upload")
+        self.assertEqual(result["requests"], [["POST", 202]])
+        self.check(result)
+
+    def test_abort_and_resume(self):
+        result = self.run_client("--break-at", "700000", "--chunk", "300000")
+        self.assertIn(["HEAD", 204], result["requests"])
+        self.check(result)
+
+    def test_other_protocol_goes_on(self):
+        """Begun here, continued by the client in tus."""
+        result = self.run_client("--break-at", "700000", "--chunk", "300000", "--then", "tus-v1")
+        self.assertIn(["HEAD", 200], result["requests"])
+        self.check(result)
+
+
+class IetfDraft03(Ietf):
+    protocol = "ietf-draft-03"
+    test_with_upload = test_terminate = test_other_protocol_goes_on = None
 
 
 if __name__ == "__main__":

@@ -1,15 +1,17 @@
 // Uploads a file with tus-js-client as a browser or Node program would, and prints one JSON line.
 // node upload.js URL FILE [--chunk BYTES] [--break-at BYTES] [--with-upload] [--terminate]
-//     [--defer-length]
+//     [--defer-length] [--protocol ietf-draft-03|ietf-draft-05 [--then PROTOCOL]]
+// With a protocol it is tus-js-client 5, which speaks it; after a break it goes on in another.
 import fs from "node:fs";
 import { PassThrough } from "node:stream";
-import * as tus from "tus-js-client";
-
 const [url, path, ...flags] = process.argv.slice(2);
-const value = (name) => {
+const word = (name) => {
     const at = flags.indexOf(name);
-    return at < 0 ? null : Number(flags[at + 1]);
+    return at < 0 ? null : flags[at + 1];
 };
+const value = (name) => (word(name) === null ? null : Number(word(name)));
+const protocol = word("--protocol");
+const tus = await import(protocol ? "tus-js-client-5" : "tus-js-client");
 const breakAt = value("--break-at");
 const chunkSize = value("--chunk") ?? Infinity;
 const result = { requests: [], job: null };
@@ -27,6 +29,7 @@ const begin = (uploadUrl) =>
             endpoint: `${url}/uploads`,
             uploadUrl,
             chunkSize,
+            ...(protocol ? { protocol: uploadUrl ? (word("--then") ?? protocol) : protocol } : {}),
             ...(flags.includes("--defer-length")
                 ? { uploadLengthDeferred: true }
                 : { uploadSize: fs.statSync(path).size }),
