@@ -13,7 +13,8 @@
 #include <stddef.h>
 
 #define CT_PLAN_MAX_PRINTS 8
-#define CT_PLAN_MAX_SIDE 16383 /* of a WebP: 14 bits */
+#define CT_PLAN_MAX_SIDE 16383	     /* of a WebP: 14 bits */
+#define CT_PLAN_MAX_IMAGE_SIDE 65535 /* of a JPEG; decoding goes line by line, so height costs */
 #define CT_PLAN_MAX_DIMENSION (1 << 24)
 #define CT_PLAN_OPERATIONS_CHARS 63
 #define CT_PLAN_PRINT_TYPE "image/webp"

@@ -22,6 +22,8 @@ SEEDS = ("seed.jpg", "seed-progressive.jpg", "seed.png", "seed-interlaced.png", 
 ABOUT_THE_IMAGE = {"undecodable_image", "type_mismatch", "too_many_pixels", "too_many_frames",
                    "interlaced_too_large", "print_too_large", "worker_crashed", "worker_memory",
                    "worker_timeout"}
+# What is refused at once: each took all of a worker's time.
+REFUSED = {"png-tall.png": "too_many_pixels", "jpg-exif-many.jpg": "undecodable_image"}
 
 
 def valid_files():
@@ -68,12 +70,16 @@ def drive(mutants, seed, slow):
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def judge(job):
+def judge(name, job):
     """What is wrong with the end of a hostile file's job, or None."""
     if job["state"] not in ("succeeded", "failed"):
         return f"its job ended as {job['state']}"
+    if name in REFUSED and job["state"] == "succeeded":
+        return "it was taken"
     if job["state"] == "failed":
         error = job["error"]
+        if name in REFUSED and error["code"] != REFUSED[name]:
+            return f"its error is not {REFUSED[name]}: {error}"
         if error["code"] not in ABOUT_THE_IMAGE or not error["detail"]:
             return f"its error is not about the image: {error}"
     return None
@@ -90,7 +96,7 @@ def serve(files):
                 if answer.status != 202:
                     return name, None, f"{answer}"
                 job = server.wait_job(answer["Location"], 120)
-                return name, job["state"], judge(job)
+                return name, job["state"], judge(name, job)
             except (OSError, AssertionError) as error:
                 return name, None, repr(error)
 

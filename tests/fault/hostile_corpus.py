@@ -53,7 +53,7 @@ def pngs(slow):
     yield "adam7-64mb-rgba16", png(2800, 2800, 16, 6, True)
     yield "adam7-giant", png(HUGE, HUGE, 16, 6, True, data=zeros(1 << 20))
     yield "wide", png(10_000_000, 5, 1, 0)
-    yield "tall", png(5, 9_999_999 if slow else 199_999, 1, 0)
+    yield "tall", png(5, 9_999_999, 1, 0)
     yield "size-0", png(0, 0, data=zeros(10))
     yield "size-max", png(0x7FFFFFFF, 0x7FFFFFFF, data=zeros(10))
     yield "size-negative", png(0xFFFFFFFF, 0xFFFFFFFF, data=zeros(10))
@@ -91,7 +91,7 @@ def exifs(slow):
     yield "count", exif(entry(0x010F, 2, 0x7FFFFFFF, 0), entry(0x9003, 5, 0xFFFFFFFF, 8))
     yield "orientation", exif(entry(0x0112, 3, 1, 0xFFFF))
     yield "orientations", exif(*[entry(0x0112, 3, 1, i) for i in range(1, 200)])
-    yield "many", b"II*\0\x08\0\0\0\xff\xff" + entry(0x8769, 4, 1, 8) * (5000 if slow else 500)
+    yield "many", b"II*\0\x08\0\0\0\xff\xff" + entry(0x8769, 4, 1, 8) * 5000
     yield "thumbnail", exif(entry(0x0201, 4, 1, 10), entry(0x0202, 4, 1, 0xFFFFFFFF))
     yield "cut", b"II*\0"
     yield "noise", bytes(range(256)) * 200

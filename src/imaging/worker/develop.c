@@ -103,6 +103,14 @@ static int check_limits(
 		    head->Ysize, pixels, request->max_pixels);
 		return exceed(reply, CT_ERROR_TOO_MANY_PIXELS, request->max_pixels, pixels);
 	}
+	int side = head->Xsize > head->Ysize ? head->Xsize : head->Ysize;
+	if (side > CT_PLAN_MAX_IMAGE_SIDE) {
+		(void)snprintf(reply->message, sizeof(reply->message),
+		    "%d x %d: the limit for a side is %d pixels", head->Xsize, head->Ysize,
+		    CT_PLAN_MAX_IMAGE_SIDE);
+		return exceed(
+		    reply, CT_ERROR_TOO_MANY_PIXELS, CT_PLAN_MAX_IMAGE_SIDE, (uint64_t)side);
+	}
 	if (frames > request->max_all_pixels / pixels) {
 		(void)snprintf(reply->message, sizeof(reply->message),
 		    "%" PRIu64 " frames of %d x %d are %" PRIu64
@@ -146,6 +154,9 @@ static int read_head(
 	int r = check_container(request, input, reply);
 	if (r < 0)
 		return r;
+	if (ct_exif_is_endless(input->data, input->length))
+		return fail(reply, CT_ERROR_UNDECODABLE_IMAGE,
+		    "its EXIF directories name each other too often");
 	if (ct_decode_open(input->data, input->length, &head) != 0)
 		return ct_failure_take(reply->message);
 	r = check_heif(head, request->type, reply);

@@ -5,6 +5,8 @@
 
 #define MAX_ENTRIES 512 /* of one directory; a file has a few dozen */
 #define ENTRY_BYTES 12
+#define MAX_STEPS 200000 /* of a file: 0.1 s of libexif; a photograph takes a few hundred */
+#define MAX_DEPTH 4
 
 enum tag {
 	TAG_GPS_LATITUDE = 0x0002,
@@ -14,6 +16,7 @@ enum tag {
 	TAG_EXPOSURE_TIME = 0x829a,
 	TAG_F_NUMBER = 0x829d,
 	TAG_EXIF_DIRECTORY = 0x8769,
+	TAG_INTEROPERABILITY_DIRECTORY = 0xa005,
 	TAG_GPS_DIRECTORY = 0x8825,
 	TAG_ISO = 0x8827,
 	TAG_TAKEN_AT = 0x9003,
@@ -181,4 +184,57 @@ void ct_exif_read(const void *data, size_t length, struct ct_worker_exif *ret_ex
 	if (!block.big_endian && memcmp(block.data, "II*\0", 4) != 0)
 		return;
 	visit_directory(&block, get32(&block, 4), visit_main, ret_exif);
+}
+
+/* ---- how long is it? ---- */
+
+static bool names_directory(unsigned tag)
+{
+	return tag == TAG_EXIF_DIRECTORY || tag == TAG_GPS_DIRECTORY ||
+	       tag == TAG_INTEROPERABILITY_DIRECTORY;
+}
+
+/* As libexif walks: whatever type the entries claim to have. */
+static void walk(const struct block *block, size_t at, int depth, unsigned *left)
+{
+	if (!holds(block, at, 2))
+		return;
+	uint32_t count = get16(block, at);
+	at += 2;
+	for (uint32_t i = 0; i<count && * left> 0; i++, at += ENTRY_BYTES) {
+		if (!holds(block, at, ENTRY_BYTES))
+			return;
+		--*left;
+		if (depth < MAX_DEPTH && names_directory(get16(block, at)))
+			walk(block, get32(block, at + 8), depth + 1, left);
+	}
+	if (depth == 0 && holds(block, at, 4)) /* the thumbnail's */
+		walk(block, get32(block, at), 1, left);
+}
+
+/* Of "II*\0" or "MM\0*", of which the asterisk was found; NULL: neither. */
+static const uint8_t *find_begin(const uint8_t *first, const uint8_t *asterisk, const uint8_t *end)
+{
+	if (asterisk - first >= 2 && end - asterisk >= 6 && memcmp(asterisk - 2, "II*\0", 4) == 0)
+		return asterisk - 2;
+	if (asterisk - first >= 3 && end - asterisk >= 5 && memcmp(asterisk - 3, "MM\0*", 4) == 0)
+		return asterisk - 3;
+	return NULL;
+}
+
+bool ct_exif_is_endless(const void *data, size_t length)
+{
+	const uint8_t *first = data;
+	const uint8_t *end = first + length;
+	const uint8_t *at = first;
+	unsigned left = MAX_STEPS;
+	while (left > 0 && at < end && (at = memchr(at, '*', (size_t)(end - at))) != NULL) {
+		const uint8_t *begin = find_begin(first, at++, end);
+		if (begin == NULL)
+			continue;
+		const struct block block = { begin, (size_t)(end - begin), begin[0] == 'M' };
+		left--;
+		walk(&block, get32(&block, 4), 0, &left);
+	}
+	return left == 0;
 }

@@ -315,6 +315,24 @@ Test(process, second_crash_fails)
 	cr_expect_eq(state_of(1), CT_IMAGE_FAILED);
 }
 
+/* It would take the time of a worker again, and end in the same way. */
+Test(process, what_a_limit_has_ended_is_not_tried_again)
+{
+	static const int limits[] = { CT_ERROR_WORKER_TIMEOUT, CT_ERROR_WORKER_MEMORY,
+		CT_ERROR_TOO_MANY_PIXELS, CT_ERROR_INTERLACED_TOO_LARGE };
+	for (int i = 0; i < 4; i++) {
+		pool.error = limits[i];
+		pool.calls = 0;
+		(void)insert_photo(i + 1);
+		struct ct_job_row row = run_job(i + 1, CT_JOB_FAILED);
+		cr_expect_eq(row.attempts, 1, "%s", ct_error_code(limits[i]));
+		cr_expect_eq(pool.calls, 1);
+		cr_expect_not_null(strstr(row.error, ct_error_code(limits[i])));
+		ct_job_row_done(&row);
+		cr_expect_eq(state_of(i + 1), CT_IMAGE_FAILED);
+	}
+}
+
 Test(process_on_disk, damaged_original_is_not_decoded)
 {
 	const struct ct_digest digest = insert_photo(1);

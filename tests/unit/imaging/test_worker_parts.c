@@ -201,3 +201,73 @@ Test(exif, texts_that_are_no_names_are_left_out)
 	ct_exif_read(builder.data, builder.length, &exif);
 	cr_assert_str_eq(exif.make, "");
 }
+
+/* ---- EXIF that has no end ---- */
+
+#define MANY 5000
+#define FILE_BYTES (MANY * 12 + 1000)
+
+static void put_at(uint8_t *at, uint32_t value, int bytes, bool big_endian)
+{
+	for (int i = 0; i < bytes; i++)
+		at[i] = (uint8_t)(value >> 8 * (big_endian ? bytes - 1 - i : i));
+}
+
+/* One directory whose `named` first entries name itself, the others nothing. */
+static uint8_t *build_loop(size_t at, int named, unsigned tag, bool big_endian)
+{
+	uint8_t *file = calloc(1, FILE_BYTES);
+	cr_assert_not_null(file);
+	memset(file, '*', at);
+	uint8_t *block = file + at;
+	memcpy(block, big_endian ? "MM" : "II", 2);
+	put_at(block + 2, 42, 2, big_endian);
+	put_at(block + 4, 8, 4, big_endian);
+	put_at(block + 8, MANY, 2, big_endian);
+	for (int i = 0; i < MANY; i++) {
+		put_at(block + 10 + 12 * i, i < named ? tag : 0x010f, 2, big_endian);
+		put_at(block + 10 + 12 * i + 8, 8, 4, big_endian);
+	}
+	return file;
+}
+
+Test(exif, directories_that_name_each_other_without_end_are_found)
+{
+	static const unsigned tags[] = { 0x8769, 0x8825, 0xa005 };
+	for (int i = 0; i < 12; i++) {
+		bool big_endian = i % 2;
+		uint8_t *loop = build_loop(i < 6 ? 0 : 700, MANY, tags[i / 2 % 3], big_endian);
+		uint8_t *plain = build_loop(i < 6 ? 0 : 700, 0, 0, big_endian);
+		cr_expect(ct_exif_is_endless(loop, FILE_BYTES), "%d", i);
+		cr_expect_not(ct_exif_is_endless(plain, FILE_BYTES), "%d", i);
+		free(loop);
+		free(plain);
+	}
+	/* A real one that is long, and what is cut off anywhere. */
+	uint8_t *file = build_loop(3, 2, 0x8769, true);
+	cr_expect_not(ct_exif_is_endless(file, FILE_BYTES));
+	free(file);
+	struct builder builder;
+	build(&builder, true, true);
+	for (size_t length = 0; length <= builder.length; length++) {
+		uint8_t *copy = malloc(length + 1); /* a sanitizer sees what lies behind it */
+		cr_assert_not_null(copy);
+		memcpy(copy + 1, builder.data, length);
+		cr_expect_not(ct_exif_is_endless(copy + 1, length));
+		free(copy);
+	}
+}
+
+/* The search itself has an end, too. */
+Test(exif, many_beginnings_are_no_way_around)
+{
+	size_t length = 8 << 20;
+	uint8_t *file = malloc(length);
+	cr_assert_not_null(file);
+	for (size_t i = 0; i < length; i++)
+		file[i] = (uint8_t) "II*"[i % 4];
+	cr_expect(ct_exif_is_endless(file, length));
+	memset(file, '*', length);
+	cr_expect_not(ct_exif_is_endless(file, length));
+	free(file);
+}
