@@ -136,12 +136,21 @@ static void remove_name(struct ct_disk *disk, struct ct_blob_stage *stage)
 	stage->has_name = false;
 }
 
+/* Where the window ends that holds the byte before `end`. */
+static uint64_t window_end(
+    const struct ct_disk *disk, const struct ct_blob_stage *stage, uint64_t end)
+{
+	uint64_t to = ((end - 1) / disk->window_bytes + 1) * disk->window_bytes;
+	bool is_bounded = stage->most_bytes >= end && stage->most_bytes < to;
+	return is_bounded ? stage->most_bytes : to;
+}
+
 static uint64_t first_reservation(
     const struct ct_disk *disk, const struct ct_blob_stage *stage, uint64_t offset)
 {
 	if (stage->declared_bytes != CT_BLOB_LENGTH_UNKNOWN)
 		return stage->declared_bytes;
-	return (offset / disk->window_bytes + 1) * disk->window_bytes;
+	return window_end(disk, stage, offset + 1);
 }
 
 static int create(struct ct_disk *disk, struct ct_blob_stage *stage)
@@ -226,6 +235,7 @@ static int stage_open(void *backend, const struct ct_blob_writer_options *option
 	stage->fd = -1;
 	stage->class = options->class;
 	stage->declared_bytes = options->declared_bytes;
+	stage->most_bytes = options->most_bytes;
 	if (options->staging_id != NULL) {
 		stage->is_named = true;
 		memcpy(stage->name, options->staging_id, CT_STAGING_ID_CHARS);
@@ -246,12 +256,10 @@ static int stage_open(void *backend, const struct ct_blob_writer_options *option
 static int reserve_window(
     struct ct_disk *disk, struct ct_blob_stage *stage, uint64_t offset, uint64_t end)
 {
-	uint64_t windows = (end - 1) / disk->window_bytes + 1;
-
 	if (end <= stage->reserved_to)
 		return 0;
 	CT_ASSERT(stage->declared_bytes == CT_BLOB_LENGTH_UNKNOWN);
-	int r = ct_disk_space_reserve(disk, stage, windows * disk->window_bytes, 0);
+	int r = ct_disk_space_reserve(disk, stage, window_end(disk, stage, end), 0);
 	if (r < 0) {
 		/* What the failed fallocate got goes back, with what is left of this window. */
 		if (ftruncate(stage->fd, (off_t)offset) < 0)

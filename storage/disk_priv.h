@@ -47,6 +47,7 @@ struct ct_blob_stage {
 	bool has_name;			    /* `name` is in staging/ at this moment */
 	enum ct_blob_class class;
 	uint64_t declared_bytes;
+	uint64_t most_bytes;	/* of an unknown length; 0: no bound */
 	uint64_t reserved_to;	/* bytes before this are allocated or counted as pending */
 	uint64_t pending_bytes; /* this stage's part of the two sums above */
 	uint64_t held_bytes;

@@ -59,6 +59,7 @@ struct ct_blob_writer_options {
 	enum ct_blob_class class;
 	const char *staging_id;	 /* a name makes it resumable; NULL: gone with the process */
 	uint64_t declared_bytes; /* 0 is a length; CT_BLOB_LENGTH_UNKNOWN reserves in windows */
+	uint64_t most_bytes; /* of an unknown length: no window reaches beyond it; 0: no bound */
 };
 
 struct ct_blob_committed {

@@ -52,8 +52,9 @@ struct ct_form {
 	bool is_file;	      /* the part whose bytes come */
 	char filename[CT_FILENAME_MAX + 1];
 	uint64_t field_bytes, received_bytes;
-	bool is_over; /* nothing more is read */
-	int error;    /* why it is over before its end */
+	uint64_t left_bytes; /* of the body, from the piece on that is read now; 0: chunked */
+	bool is_over;	     /* nothing more is read */
+	int error;	     /* why it is over before its end */
 	const char *why;
 
 	struct ct_lock lock;
@@ -340,6 +341,7 @@ static int begin(struct ct_form *form, struct part *part)
 {
 	const struct ct_session_start start = {
 		.length_bytes = CT_BLOB_LENGTH_UNKNOWN,
+		.most_bytes = form->left_bytes,
 		.filename = part->filename,
 		.key_id = ct_http_key_id(form->request),
 	};
@@ -516,6 +518,9 @@ enum ct_http_next ct_form_body(struct ct_form *form, const void *data, size_t le
 	if (!form->is_over && length_bytes > form->limit_bytes - form->received_bytes)
 		stop(form, CT_ERROR_TOO_LARGE,
 		    "the form has more bytes than all its files may have");
+	uint64_t declared_bytes = 0;
+	if (ct_http_content_length(form->request, &declared_bytes))
+		form->left_bytes = declared_bytes - form->received_bytes;
 	form->received_bytes += length_bytes;
 	do {
 		if (!form->is_over)

@@ -252,6 +252,7 @@ struct ct_blob_writer_options ct_session_writer_options(const struct ct_session 
 		.class = CT_BLOB_ORIGINAL,
 		.staging_id = session->is_named ? session->row.id : NULL,
 		.declared_bytes = session->row.length_bytes,
+		.most_bytes = session->uploads->options.max_file_bytes,
 	};
 }
 
@@ -261,6 +262,8 @@ int ct_session_begin_whole(struct ct_session *session, const struct ct_session_s
 	if (r < 0)
 		return r;
 	struct ct_blob_writer_options options = ct_session_writer_options(session);
+	if (start->most_bytes > 0 && start->most_bytes < options.most_bytes)
+		options.most_bytes = start->most_bytes;
 	return ct_blob_writer_begin(session->uploads->options.store, &options, &session->writer);
 }
 

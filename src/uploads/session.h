@@ -35,6 +35,7 @@ typedef void (*ct_session_done_fn)(void *arg, int result);
 /* All is copied. */
 struct ct_session_start {
 	uint64_t length_bytes; /* or CT_BLOB_LENGTH_UNKNOWN */
+	uint64_t most_bytes;   /* of an unknown length: no space is taken for more; 0: no bound */
 	const char *filename;  /* cleaned */
 	const char *metadata;  /* tus, as given; or NULL */
 	const char *key_id;

@@ -357,5 +357,33 @@ class Refusals(Base):
             self.assertEqual(names, ["done.txt"])
 
 
+class SmallDisk(unittest.TestCase):
+    """A part of unknown length reserves no more than can come of it."""
+
+    def test_small_files_fit_on_a_small_disk(self):
+        """Where mounting is not allowed the disk is not small, and this is an upload like others."""
+        with tempfile.TemporaryDirectory() as folder:
+            mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", folder],
+                                     stderr=subprocess.DEVNULL, check=False).returncode == 0
+            try:
+                os.mkdir(f"{folder}/data")
+                flags = ("--reserve", "1K", "--accept", "*/*")
+                with Server(*flags, data=f"{folder}/data") as server:
+                    self.check_form(server)
+                with Server(*flags, "--max-file", "1M", data=f"{folder}/data") as server:
+                    body = iter([b"a file of unknown length, sent in chunks"])
+                    answer = server.request("PUT", "/images/x.txt", body=body)
+                    self.assertEqual(answer.status, 202, answer)
+            finally:
+                if mounted:
+                    subprocess.run(["umount", "-l", folder], check=True)
+
+    def check_form(self, server):
+        body = form(*[part(bytes([i]) * 100_000, f"{i}.bin") for i in range(8)])
+        answer = server.request("POST", "/images", body=body, headers={"Content-Type": TYPE})
+        self.assertEqual(answer.status, 202, answer)
+        self.assertEqual([job.get("error") for job in answer.json()["jobs"]], [None] * 8)
+
+
 if __name__ == "__main__":
     harness.main()

@@ -232,6 +232,30 @@ Test(space, a_failed_fallocate_on_resume_keeps_the_bytes_and_no_more)
 	cr_assert_eq(commit(writer).size_bytes, 8 * MIB);
 }
 
+/* The window is 4 MiB. */
+Test(space, no_window_reaches_beyond_what_can_come)
+{
+	const struct ct_blob_writer_options options = {
+		.class = CT_BLOB_ORIGINAL,
+		.staging_id = ID_A,
+		.declared_bytes = CT_BLOB_LENGTH_UNKNOWN,
+		.most_bytes = 5 * MIB,
+	};
+	struct ct_blob_writer *writer;
+
+	cr_assert_eq(ct_blob_writer_begin(fixture.store, &options, &writer), 0);
+	cr_assert_eq(available(fixture.store), 86 * MIB);
+	append_zeros(writer, 4 * MIB + 1);
+	cr_assert_eq(available(fixture.store), 85 * MIB, "one more, not four");
+	append_zeros(writer, MIB - 1);
+	cr_assert_eq(available(fixture.store), 85 * MIB);
+	/* It is a bound, not a limit. */
+	append_zeros(writer, 1);
+	cr_assert_eq(available(fixture.store), 82 * MIB);
+	cr_assert_eq(commit(writer).size_bytes, 5 * MIB + 1);
+	cr_assert_eq(available(fixture.store), 90 * MIB);
+}
+
 Test(space, a_window_that_fallocate_refuses_is_given_back)
 {
 	struct ct_blob_writer *writer = begin(fixture.store, ID_A, CT_BLOB_LENGTH_UNKNOWN);
