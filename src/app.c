@@ -490,6 +490,9 @@ static void free_parts(struct app *app)
 	int r = app->store ? ct_blob_store_flush(app->store) : 0;
 	if (r < 0)
 		ct_log(CT_LOG_ERROR, "stop.not_flushed", CT_LOG_CODE(r));
+	r = app->metadata ? ct_metadata_flush(app->metadata) : 0;
+	if (r < 0)
+		ct_log(CT_LOG_ERROR, "stop.database_not_flushed", CT_LOG_CODE(r));
 	ct_thread_pool_free(app->fill_pool);
 	ct_thread_pool_free(app->commit_pool);
 	ct_metadata_close(app->metadata);

@@ -165,7 +165,9 @@ static void keep_house(struct ct_housekeeper *housekeeper, int64_t now_ms)
 {
 	struct ct_metadata *metadata = housekeeper->options.metadata;
 	if (now_ms >= housekeeper->next_flush_ms) {
+		/* The rows after the bytes they point to. */
 		report("flush", ct_blob_store_flush(housekeeper->options.store));
+		report("database flush", ct_metadata_flush(metadata));
 		housekeeper->next_flush_ms = now_ms + FLUSH_MS;
 	}
 	scrub(housekeeper, now_ms);

@@ -1,7 +1,8 @@
 /*
  * The housekeeper: one thread that does what nobody waits for, in small steps: expiry of uploads,
  * retention of jobs, events and failed images, the sweep of what nothing refers to, the scrub, and
- * the flush of a store that does not wait for the disk. It logs what it did and what it could not.
+ * the flush of a store and a database that do not wait for the disk. It logs what it did and what
+ * it could not.
  */
 #ifndef CT_HOUSEKEEPER_H
 #define CT_HOUSEKEEPER_H

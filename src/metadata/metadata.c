@@ -20,10 +20,19 @@ struct ct_metadata {
 	/* Set once. */
 	struct ct_database_writer *writer;
 	struct ct_reader_pool *readers;
+	int directory_fd; /* async: stands for the database's file system; else -1 */
 };
 
 CT_DEFINE_CLEANUP(metadata_cleanup, struct ct_metadata *, ct_metadata_close)
 CT_DEFINE_CLEANUP(view_cleanup, struct ct_metadata_view *, ct_connection_close)
+
+static char *directory_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	if (slash == NULL)
+		return strdup(".");
+	return slash == path ? strdup("/") : strndup(path, (size_t)(slash - path));
+}
 
 /*
  * The names of the database and of its log must survive a power cut as their bytes do; the log was
@@ -31,13 +40,19 @@ CT_DEFINE_CLEANUP(view_cleanup, struct ct_metadata_view *, ct_connection_close)
  */
 static int sync_directory_of(const char *path)
 {
-	const char *slash = strrchr(path, '/');
-	if (slash == NULL)
-		return ct_file_fsync_directory(".");
-	if (slash == path)
-		return ct_file_fsync_directory("/");
-	ct_cleanup(ct_free_pointer) char *directory = strndup(path, (size_t)(slash - path));
+	ct_cleanup(ct_free_pointer) char *directory = directory_of(path);
 	return directory == NULL ? -ENOMEM : ct_file_fsync_directory(directory);
+}
+
+static int make_async(const char *path, struct ct_metadata_view *view, struct ct_metadata *metadata)
+{
+	ct_cleanup(ct_free_pointer) char *directory = directory_of(path);
+	if (directory == NULL)
+		return -ENOMEM;
+	metadata->directory_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (metadata->directory_fd < 0)
+		return -errno;
+	return ct_connection_execute(view, "PRAGMA synchronous = NORMAL");
 }
 
 /*
@@ -82,6 +97,7 @@ int ct_metadata_open(const struct ct_metadata_options *options, struct ct_metada
 	ct_cleanup(metadata_cleanup) struct ct_metadata *metadata = calloc(1, sizeof(*metadata));
 	if (metadata == NULL)
 		return -ENOMEM;
+	metadata->directory_fd = -1;
 	ct_cleanup(view_cleanup) struct ct_metadata_view *view = NULL;
 	int r = ct_connection_open(options->path, CT_CONNECTION_WRITER, &view);
 	if (r < 0)
@@ -89,7 +105,7 @@ int ct_metadata_open(const struct ct_metadata_options *options, struct ct_metada
 	struct ct_row_counts counts;
 	r = prepare(options->path, view, &counts);
 	if (r >= 0 && options->is_async)
-		r = ct_connection_execute(view, "PRAGMA synchronous = NORMAL");
+		r = make_async(options->path, view, metadata);
 	if (r >= 0 && options->busy_ms != 0)
 		r = ct_connection_set_busy_ms(view, options->busy_ms);
 	if (r < 0)
@@ -115,6 +131,7 @@ void ct_metadata_close(struct ct_metadata *metadata)
 	ct_database_writer_stop(metadata->writer);
 	ct_reader_pool_free(metadata->readers);
 	ct_database_writer_free(metadata->writer);
+	ct_close_fd(&metadata->directory_fd);
 	free(metadata);
 }
 
@@ -189,6 +206,17 @@ int64_t ct_upload_open_count(struct ct_metadata *metadata)
 int64_t ct_job_queued_count(struct ct_metadata *metadata)
 {
 	return ct_database_writer_counts(metadata->writer).queued;
+}
+
+int ct_metadata_flush(struct ct_metadata *metadata)
+{
+	if (metadata->directory_fd < 0 || !ct_database_writer_take_unsynced(metadata->writer))
+		return 0;
+	if (syncfs(metadata->directory_fd) == 0)
+		return 0;
+	int error = errno;
+	ct_database_writer_note_failure(metadata->writer);
+	return -error;
 }
 
 void ct_metadata_health(const struct ct_metadata *metadata, struct ct_metadata_health *ret_health)

@@ -67,6 +67,12 @@ int ct_metadata_write(struct ct_metadata *metadata, ct_transaction_fn run, void 
 int ct_metadata_borrow(struct ct_metadata *metadata, struct ct_metadata_view **ret_view);
 void ct_metadata_give_back(struct ct_metadata *metadata, struct ct_metadata_view *view);
 
+/*
+ * Async only, else nothing: has the disk take what was committed so far, with everything else on
+ * the database's file system (syncfs). A failure counts as that of a commit. BLOCKING.
+ */
+int ct_metadata_flush(struct ct_metadata *metadata);
+
 /* ---- health ---- */
 
 struct ct_metadata_health {

@@ -25,6 +25,10 @@ int ct_database_writer_submit(struct ct_database_writer *writer, ct_transaction_
 struct ct_row_counts ct_database_writer_counts(const struct ct_database_writer *writer);
 void ct_database_writer_health(
     const struct ct_database_writer *writer, struct ct_metadata_health *ret_health);
+/* Was anything committed since the last call? */
+bool ct_database_writer_take_unsynced(struct ct_database_writer *writer);
+/* As if a commit had failed. */
+void ct_database_writer_note_failure(struct ct_database_writer *writer);
 bool ct_database_writer_is_this_thread(const struct ct_database_writer *writer);
 
 int ct_reader_pool_new(const char *path, unsigned max_readers, struct ct_reader_pool **ret_pool);

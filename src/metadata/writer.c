@@ -52,6 +52,7 @@ struct ct_database_writer {
 	_Atomic int64_t jobs_queued;
 	_Atomic int64_t busy_since_ms; /* monotonic; 0: idle */
 	_Atomic int64_t failed_at_ms;  /* monotonic; 0: the last commit succeeded */
+	atomic_bool is_unsynced;       /* something was committed since it was last asked */
 };
 
 static int run_sql(struct ct_metadata_view *view, const char *sql)
@@ -107,6 +108,8 @@ static void measure(struct ct_database_writer *writer, unsigned count, int resul
 	if (result < 0)
 		ct_metrics_add(CT_METRIC_DATABASE_FAILURES, 1);
 	atomic_store(&writer->failed_at_ms, result < 0 ? now_us / 1000 : 0);
+	if (result >= 0)
+		atomic_store(&writer->is_unsynced, true);
 	atomic_store(&writer->busy_since_ms, 0);
 }
 
@@ -262,4 +265,14 @@ void ct_database_writer_health(
 bool ct_database_writer_is_this_thread(const struct ct_database_writer *writer)
 {
 	return pthread_equal(writer->thread, pthread_self()) != 0;
+}
+
+bool ct_database_writer_take_unsynced(struct ct_database_writer *writer)
+{
+	return atomic_exchange(&writer->is_unsynced, false);
+}
+
+void ct_database_writer_note_failure(struct ct_database_writer *writer)
+{
+	atomic_store(&writer->failed_at_ms, ct_clock_monotonic_ms());
 }

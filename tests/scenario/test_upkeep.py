@@ -2,7 +2,11 @@
 
 import hashlib
 import os
+import pathlib
+import re
 import sqlite3
+import subprocess
+import tempfile
 import time
 import unittest
 
@@ -51,6 +55,30 @@ class Durability(unittest.TestCase):
             answer = server.request("PUT", "/images/x.jpg", body=data)
             self.assertIsNone(answer["Calotype-Durability"])
             self.assertNotIn("durability", answer.json()["jobs"][0])
+
+    def test_async_flushes_a_database_elsewhere_too(self):
+        """Each 5 s, and at the end: the bytes, then the rows, each where it lies."""
+        with tempfile.TemporaryDirectory() as folder:
+            rows, trace = pathlib.Path(folder, "rows"), pathlib.Path(folder, "trace")
+            rows.mkdir()
+
+            def flushed(text):
+                return re.findall(r"syncfs\(\d+<([^>]+)>\)", text)
+
+            with Server("--durability", "async", "--database", str(rows / "calotype.db")) as server:
+                tracer = subprocess.Popen(
+                    ["strace", "-f", "-y", "-e", "trace=syncfs", "-o", str(trace),
+                     "-p", str(server.process.pid)], stderr=subprocess.PIPE)
+                self.assertIn(b"attached", tracer.stderr.readline())
+                server.upload(image("small.jpg"))
+                wait_for(lambda: str(rows) in flushed(trace.read_text()))
+                seen = flushed(trace.read_text())
+                self.assertIn(str(server.data), seen[:seen.index(str(rows))])
+                before = trace.read_text()
+                create(server, 10)
+                server.stop()
+                tracer.communicate()
+                self.assertIn(str(rows), flushed(trace.read_text()[len(before):]))
 
     def test_async_serves_nothing_that_a_power_cut_has_torn(self):
         """The row is there, the bytes are short or gone, as after a power cut."""
