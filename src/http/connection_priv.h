@@ -25,6 +25,7 @@ struct ct_http_connection {
 	uint32_t magic;
 	struct ct_http_server *server;
 	int fd;
+	uint32_t serial; /* of this server's connections; two of one number never meet */
 	struct ct_http_peer peer;
 
 	/* Under server->lock. */
@@ -37,6 +38,8 @@ struct ct_http_connection {
 	int64_t deadline_us;
 	int64_t left_us;     /* of the body's deadline, while the clock stands */
 	atomic_bool closing; /* the last word is said: nothing more may be written */
+	bool is_watched;     /* leavers.c */
+	bool was_asked;	     /* the client of this request, whether it is still there */
 
 	struct ct_http_request request;
 };
@@ -50,6 +53,14 @@ int ct_http_connection_add(struct ct_http_server *server, int fd,
 /* Uncounts and frees; the socket is still open. */
 void ct_http_connection_remove(struct ct_http_connection *connection);
 struct ct_http_connection *ct_http_connection_of(struct ct_http_server *server, int fd);
+
+/* ---- leavers.c: who leaves while his request sleeps ---- */
+int ct_http_leavers_open(struct ct_http_server *server);
+void ct_http_leavers_close(struct ct_http_server *server);
+/* The request goes to sleep, and its handler has `left`. */
+void ct_http_leavers_watch_locked(struct ct_http_connection *connection);
+/* Calls `left` for those who have gone since; true: there may be more. The watchdog. */
+bool ct_http_leavers_look(struct ct_http_server *server);
 
 /* ---- deadlines.c; the functions without _locked take the connection's lock ---- */
 int ct_http_deadlines_start(struct ct_http_server *server);

@@ -64,6 +64,7 @@ static void link_locked(struct ct_http_server *server, struct ct_http_connection
 	if (connection->next != NULL)
 		connection->next->previous = connection;
 	server->connections = connection;
+	connection->serial = ++server->last_serial;
 	server->by_fd[connection->fd] = connection;
 	server->connection_count++;
 	if (server->watchdog_sleeps)

@@ -18,6 +18,7 @@
  * fills less than its buffer for the last one: the end of a stream that came together with the
  * last bytes goes unseen, and an upload whose client was killed would be held until its deadline.
  * Shutting the reading side makes a new edge; bytes that are still unread stay readable.
+ * Those whose request sleeps are leavers.c's.
  */
 #include "http/connection_priv.h"
 #include "base/assert.h"
@@ -217,6 +218,8 @@ static void *watch(void *arg)
 	struct patrol patrol;
 	bool stops = false;
 	while (!stops) {
+		while (ct_http_leavers_look(server)) {
+		}
 		int64_t now_us = ct_clock_monotonic_us();
 		ct_lock_take(&server->lock);
 		go_round_locked(server, &patrol, now_us);

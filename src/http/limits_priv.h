@@ -17,6 +17,7 @@
 #define CT_HTTP_MAX_REQUEST_ID 64
 #define CT_HTTP_MAX_LISTENERS 8
 #define CT_HTTP_MAX_LINGERING 256
+#define CT_HTTP_SMALL_ANSWER_BYTES 8192
 #define CT_HTTP_DRAIN_BYTES (UINT64_C(8) << 20) /* of a body that was answered early */
 #define CT_HTTP_LINGER_MS 5000
 #define CT_HTTP_SMALL_POOL_BYTES (16u << 10)

@@ -28,6 +28,11 @@
  * here, libmicrohttpd is told to close, and a duplicate of the socket goes to the acceptor, which
  * reads on for a while: closing on unread bytes would send a reset that overtakes the answer.
  *
+ * Half-closed clients. libmicrohttpd closes a connection whose stream it finds ended, whatever the
+ * client waits for; it may do so when a request is resumed, before it asks for the answer. So if
+ * the client of a sleeping request has ended its stream, a small answer is written to the socket,
+ * too. (A large one takes its chance.)
+ *
  * The end. NOTIFY_COMPLETED comes exactly once for each request whose line was seen; `gone` is
  * called there and nowhere else.
  */
@@ -41,6 +46,7 @@
 #include "metrics/metrics.h"
 
 #include <microhttpd.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -277,6 +283,8 @@ static enum outcome settle(struct ct_http_request *request, enum ct_http_next ne
 		request->waiting = true;
 		outcome = OUTCOME_SLEEPS;
 		ct_http_clock_still_locked(connection);
+		if (request->head_called && request->row->route.handler->left != NULL)
+			ct_http_leavers_watch_locked(connection);
 		MHD_suspend_connection(request->mhd);
 	} else {
 		CT_ASSERT(next != CT_HTTP_ANSWERED);
@@ -298,14 +306,33 @@ static void wake_locked(struct ct_http_request *request)
 	MHD_resume_connection(request->mhd);
 }
 
+/* It has sent all it had to say, and no more, as far as is known now. */
+static bool is_half_closed(const struct ct_http_request *request)
+{
+	struct pollfd end = { .fd = request->connection->fd, .events = POLLRDHUP };
+	if (ct_http_has_body(request) && request->stage != CT_HTTP_STAGE_END)
+		return false;
+	return poll(&end, 1, 0) == 1 && (end.revents & POLLRDHUP) != 0;
+}
+
 enum ct_http_next ct_http_answer(struct ct_http_request *request, struct ct_http_response *response)
 {
 	struct ct_http_connection *connection = request->connection;
 	CT_ASSERT_MAGIC(request, REQUEST_MAGIC);
 	ct_lock_take(&connection->lock);
 	set_answer(request, response);
-	wake_locked(request);
+	bool is_raw =
+	    request->asleep && is_half_closed(request) && ct_http_response_is_small(response);
+	if (!is_raw)
+		wake_locked(request);
 	ct_lock_release(&connection->lock);
+	if (is_raw) {
+		/* Nobody else has it before it is woken. */
+		(void)answer_raw(request); /* its loop will find it closing */
+		ct_lock_take(&connection->lock);
+		wake_locked(request);
+		ct_lock_release(&connection->lock);
+	}
 	return CT_HTTP_ANSWERED;
 }
 

@@ -305,6 +305,15 @@ static void write_plain_failure(struct ct_buffer *buffer)
 					"Connection: close\r\n\r\n");
 }
 
+bool ct_http_response_is_small(struct ct_http_response *response)
+{
+	if (response == NULL)
+		return true;
+	print_json(response);
+	return response->stream.read == NULL && response->shared == NULL &&
+	       response->data_bytes <= CT_HTTP_SMALL_ANSWER_BYTES;
+}
+
 void ct_http_response_write(struct ct_http_response *response, const char *request_id,
     bool head_only, struct ct_buffer *buffer)
 {

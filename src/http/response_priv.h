@@ -18,6 +18,8 @@ int ct_http_response_status(const struct ct_http_response *response);
 /* As bytes for a socket that is then closed; only bodies in memory (others give a 500). */
 void ct_http_response_write(struct ct_http_response *response, const char *request_id,
     bool head_only, struct ct_buffer *buffer);
+/* Its body is in memory, and fits into the buffer of any socket in which nothing else is. */
+bool ct_http_response_is_small(struct ct_http_response *response);
 void ct_http_response_json_as(
     struct ct_http_response *response, const char *type, struct ct_json *json);
 struct ct_json *ct_http_response_json_of(struct ct_http_response *response);

@@ -12,9 +12,9 @@
  * `gone` is the last call, exactly once for each `head` that was called, whether the request was
  * answered or its connection broke (ct_http_was_answered tells). It must not block.
  *
- * A sleeping request cannot vanish: between WAIT and the answer its pointer is good in any thread.
- * Answering in mid-body is allowed: the engine lets a small rest run out and closes on a large one,
- * so that the client can read the answer.
+ * A sleeping request cannot vanish, even if its client does: between WAIT and the answer its
+ * pointer is good in any thread. Answering in mid-body is allowed: the engine lets a small rest run
+ * out and closes on a large one, so that the client can read the answer.
  *
  * HTTP threads must not block: a point read of the database, hashing, a page-cache write at most.
  */
@@ -47,6 +47,13 @@ struct ct_http_handler {
 	/* NULL if head always answers. */
 	enum ct_http_next (*end)(struct ct_http_request *request, void *context);
 	void (*gone)(struct ct_http_request *request, void *context); /* may be NULL */
+	/*
+	 * For requests that sleep for long: the client has gone, so whoever was to answer should
+	 * do so soon. In the watchdog, under the request's lock: it must not answer by itself,
+	 * nor wait. Told within a second, if the client has closed its socket; it may come more
+	 * than once. NULL: such a request sleeps on.
+	 */
+	void (*left)(struct ct_http_request *request, void *context);
 };
 
 struct ct_http_route {

@@ -62,6 +62,7 @@ int ct_http_server_new(const struct ct_http_options *options, struct ct_http_ser
 	if (server == NULL)
 		return -ENOMEM;
 	server->options = *options;
+	server->leavers_fd = -1;
 	set_defaults(&server->options);
 	ct_lock_init(&server->lock, CT_LOCK_HTTP_SERVER);
 	ct_condition_init(&server->changed);
@@ -74,6 +75,8 @@ int ct_http_server_new(const struct ct_http_options *options, struct ct_http_ser
 		r = ct_random_bytes(&entropy, sizeof(entropy)); /* for request ids: is there any? */
 	if (r == 0 && options->trusted_proxies != NULL)
 		r = ct_networks_parse(options->trusted_proxies, &server->trusted_proxies);
+	if (r == 0)
+		r = ct_http_leavers_open(server);
 	if (r == 0)
 		r = ct_http_acceptor_new(server, &server->acceptor);
 	if (r < 0) {
@@ -226,6 +229,7 @@ void ct_http_server_free(struct ct_http_server *server)
 	ct_condition_done(&server->watch);
 	ct_condition_done(&server->changed);
 	ct_lock_done(&server->lock);
+	ct_http_leavers_close(server);
 	ct_networks_free(server->trusted_proxies);
 	free(server->by_fd);
 	free(server);

@@ -35,6 +35,7 @@ struct ct_http_server {
 	struct MHD_Daemon *small, *large;
 	pthread_t watchdog;
 	bool watchdog_runs;
+	int leavers_fd;
 
 	atomic_bool stopping;
 	/* auth.c: what is known about keys, until when */
@@ -48,6 +49,7 @@ struct ct_http_server {
 	struct ct_http_connection *connections;
 	struct ct_http_connection *patrol_next; /* the watchdog goes on here; NULL: at the first */
 	unsigned connection_count;
+	uint32_t last_serial;
 	struct ct_http_peer_count *peers[CT_HTTP_PEER_BUCKETS];
 	struct ct_http_connection **by_fd; /* handed over or to be */
 	size_t by_fd_count;

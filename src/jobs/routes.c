@@ -54,6 +54,12 @@ static enum ct_http_next get_job(struct ct_http_request *request, void *context)
 	    request, ct_job_page_answer(request, known ? 304 : 200, r, &page, wait_s));
 }
 
+static void leave_job(struct ct_http_request *request, void *context)
+{
+	struct ct_jobs *jobs = context;
+	ct_job_waiting_leave(jobs->waiting, request);
+}
+
 /* ---- DELETE /jobs/{id}, POST /jobs/{id}/retry: a transaction, in a thread of the pool ---- */
 
 struct change_call {
@@ -143,7 +149,7 @@ static enum ct_http_next list_jobs(struct ct_http_request *request, void *contex
 
 int ct_jobs_add_routes(struct ct_jobs *jobs, struct ct_http_server *server)
 {
-	static const struct ct_http_handler get_handler = { .head = get_job };
+	static const struct ct_http_handler get_handler = { .head = get_job, .left = leave_job };
 	static const struct ct_http_handler list_handler = { .head = list_jobs };
 	static const struct ct_http_handler cancel_handler = { .head = cancel_job };
 	static const struct ct_http_handler retry_handler = { .head = retry_job };

@@ -151,6 +151,7 @@ bool ct_job_waiting_add(struct ct_job_waiting *waiting, struct ct_http_request *
 	if (waiter == NULL)
 		return false;
 	*waiter = (struct waiter){ NULL, request, deadline_in(wait_s), wait_s };
+	ct_http_set_user(request, waiter); /* for ct_job_waiting_leave() */
 	ct_lock_take(&waiting->lock);
 	struct watch *watch = waiting->open ? add_watch_locked(waiting, id) : NULL;
 	if (watch != NULL) {
@@ -167,6 +168,21 @@ bool ct_job_waiting_add(struct ct_job_waiting *waiting, struct ct_http_request *
 	if (watch == NULL)
 		free(waiter);
 	return watch != NULL;
+}
+
+/* While the request sleeps its waiter lives: it is freed after the answer, which wakes it. */
+void ct_job_waiting_leave(struct ct_job_waiting *waiting, struct ct_http_request *request)
+{
+	struct waiter *waiter = ct_http_user(request);
+	int64_t now_ms = ct_clock_monotonic_ms();
+	ct_lock_take(&waiting->lock);
+	waiter->deadline_ms = now_ms;
+	/* A little later, so that many who leave are looked for once. */
+	if (now_ms + TICK_MS < waiting->deadline_ms) {
+		waiting->deadline_ms = now_ms + TICK_MS;
+		ct_condition_signal(&waiting->work);
+	}
+	ct_lock_release(&waiting->lock);
 }
 
 /* ---- the thread ---- */

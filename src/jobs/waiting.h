@@ -4,7 +4,8 @@
  * is told by its job's id alone, for nothing; the thread reads the row once for all who wait.
  *
  * A waiter costs its connection and some hundred bytes; there are never more of them than
- * connections. One whose client leaves stays until its time is over.
+ * connections. One whose client leaves is answered soon after (http/route.h, `left`), which ends
+ * it.
  *
  * Threads: any; ct_job_waiting_tell() never waits. The lock is a leaf.
  */
@@ -34,5 +35,7 @@ uint32_t ct_job_waiting_mark(struct ct_job_waiting *waiting, const char *id);
  */
 bool ct_job_waiting_add(struct ct_job_waiting *waiting, struct ct_http_request *request,
     const char *id, unsigned wait_s, uint32_t mark);
+/* From `left` of the handler that added it. */
+void ct_job_waiting_leave(struct ct_job_waiting *waiting, struct ct_http_request *request);
 
 #endif

@@ -606,15 +606,19 @@ static enum ct_http_next override_head(struct ct_http_request *request, void *co
 
 /* ---- routes ---- */
 
-static const struct ct_http_handler on_options = { ct_tus_options_head, NULL, NULL, NULL };
-static const struct ct_http_handler on_create = { ct_tus_create_head, ct_tongue_body, ct_tongue_end,
-	ct_tongue_gone };
-static const struct ct_http_handler on_patch = { patch_head, ct_tongue_body, ct_tongue_end,
-	ct_tongue_gone };
-static const struct ct_http_handler on_head = { head_head, NULL, NULL, ct_tongue_gone };
-static const struct ct_http_handler on_delete = { delete_head, NULL, NULL, ct_tongue_gone };
-static const struct ct_http_handler on_override = { override_head, ct_tongue_body, ct_tongue_end,
-	ct_tongue_gone };
+static const struct ct_http_handler on_options = { .head = ct_tus_options_head };
+static const struct ct_http_handler on_create = { .head = ct_tus_create_head,
+	.body = ct_tongue_body,
+	.end = ct_tongue_end,
+	.gone = ct_tongue_gone };
+static const struct ct_http_handler on_patch = {
+	.head = patch_head, .body = ct_tongue_body, .end = ct_tongue_end, .gone = ct_tongue_gone
+};
+static const struct ct_http_handler on_head = { .head = head_head, .gone = ct_tongue_gone };
+static const struct ct_http_handler on_delete = { .head = delete_head, .gone = ct_tongue_gone };
+static const struct ct_http_handler on_override = {
+	.head = override_head, .body = ct_tongue_body, .end = ct_tongue_end, .gone = ct_tongue_gone
+};
 
 int ct_uploads_add_tus_routes(struct ct_uploads *uploads, struct ct_http_server *server)
 {

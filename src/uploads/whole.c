@@ -245,8 +245,9 @@ static void gone(struct ct_http_request *request, void *context)
 }
 
 static const struct ct_http_handler steps = { .body = body, .end = end, .gone = gone };
-static const struct ct_http_handler handler = { head, ct_tongue_body, ct_tongue_end,
-	ct_tongue_gone };
+static const struct ct_http_handler handler = {
+	.head = head, .body = ct_tongue_body, .end = ct_tongue_end, .gone = ct_tongue_gone
+};
 static const struct ct_http_handler on_options = { .head = ct_ietf_options_head };
 
 int ct_uploads_add_whole_routes(struct ct_uploads *uploads, struct ct_http_server *server)

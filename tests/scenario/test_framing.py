@@ -357,6 +357,7 @@ http {{
 	client_body_timeout 2s;
 	upstream kept {{ server 127.0.0.1:{backend}; keepalive 8; }}
 	proxy_set_header X-Request-Id $request_id;
+	proxy_set_header Host localhost;
 	server {{
 		listen 127.0.0.1:{ports[0]};
 		location / {{ proxy_pass http://127.0.0.1:{backend}; proxy_http_version 1.0; }}
@@ -374,6 +375,7 @@ http {{
 			proxy_http_version 1.1;
 			proxy_set_header Connection "";
 			proxy_set_header X-Request-Id $request_id;
+			proxy_set_header Host localhost;
 		}}
 	}}
 }}

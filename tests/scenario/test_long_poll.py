@@ -1,5 +1,6 @@
 """Clients that wait for jobs: Prefer: wait on real sockets, one and many, and at the stop."""
 
+import http.client
 import os
 import pathlib
 import re
@@ -127,14 +128,6 @@ class LongPoll(unittest.TestCase):
         self.assertLess(time.monotonic() - began, 28 * SLOW)
         crowd.close()
 
-    def test_a_client_that_leaves(self):
-        """Its place is free when its time is over, and the job is not disturbed."""
-        path = self.put()
-        crowd = Crowd(self.server, [wait_request(path, 1)] * 20)
-        crowd.close()
-        self.assertEqual(self.server.wait_job(path)["state"], "succeeded")
-        self.assertEqual(self.server.get("/livez").status, 200)
-
     def test_kept_alive_connection_waits_longer_than_the_deadlines(self):
         """The clock of the connection stands while it waits; then it takes the next request."""
         path = self.put()
@@ -143,6 +136,157 @@ class LongPoll(unittest.TestCase):
             for _ in range(2):
                 connection.sendall(wait_request(path))
                 self.assertTrue(connection.recv(65536).startswith(b"HTTP/1.1 200"))
+
+
+class Leavers(unittest.TestCase):
+    """A client that leaves makes room within a second; one that only says no more is waited for."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server("--workers", "1", "--max-per-address", "1000").start()
+        cls.paths = [cls.server.request("PUT", "/images/x.jpg", body=image("tiny.jpg") + b"%d" % i)["Location"]
+                     for i in range(6)]
+        cls.server.kill()
+        postpone(cls.server)
+        cls.server.start()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.__exit__()
+
+    def setUp(self):
+        self.path = self.paths.pop()
+
+    def ended(self):
+        """How many waits for the job are in the log, which has a request at its end."""
+        return self.server.log_text().count(f"method=GET path={self.path} ")
+
+    def wait_until_ended(self, count, seconds):
+        began = time.monotonic()
+        while self.ended() < count:
+            self.assertLess(time.monotonic() - began, seconds * SLOW, f"{self.ended()} of {count}")
+            time.sleep(0.02)
+
+    def connect(self, version="1.1"):
+        client = socket.create_connection(("127.0.0.1", self.server.port))
+        client.sendall(wait_request(self.path, 45).replace(b"HTTP/1.1", b"HTTP/" + version.encode()))
+        return client
+
+    def test_1_clients_that_close(self):
+        clients = [self.connect() for _ in range(20)]
+        stays = self.connect()
+        time.sleep(0.5)  # they sleep
+        self.assertEqual(self.ended(), 0)
+        for number, client in enumerate(clients):
+            if number % 2:  # a reset, as after a kill with unread bytes
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1" + b"\0" * 7)
+            client.close()
+        self.wait_until_ended(20, 3)  # a second, on a machine with time
+        stays.settimeout(0.5)
+        with self.assertRaises(TimeoutError):
+            stays.recv(1)  # nothing is sent to who is there
+        self.server.request("DELETE", self.path)
+        stays.settimeout(20 * SLOW)
+        self.assertTrue(stays.recv(65536).startswith(b"HTTP/1.1 200 "))
+        stays.close()
+
+    def test_2_a_client_that_is_killed(self):
+        client = subprocess.Popen(["curl", "-s", "-H", "Prefer: wait=45", self.server.url + self.path])
+        time.sleep(1 * SLOW)
+        self.assertEqual(self.ended(), 0)
+        client.kill()
+        client.wait()
+        self.wait_until_ended(1, 3)
+
+    def test_3_half_closed_clients_get_their_answer(self):
+        """An interim response tells whether they are there; HTTP/1.0 has none, so nothing is asked."""
+        new, old = self.connect(), self.connect("1.0")
+        time.sleep(0.3)
+        for client in (new, old):
+            client.shutdown(socket.SHUT_WR)
+        time.sleep(2)
+        self.assertEqual(self.ended(), 0)
+        self.server.request("DELETE", self.path)
+        said = []
+        for client in (new, old):
+            client.settimeout(20 * SLOW)
+            text = b""
+            while b'"canceled"' not in text:
+                data = client.recv(65536)
+                self.assertTrue(data, (client is old, text, self.server.log_text()[-1500:]))
+                text += data
+            said.append(text)
+            client.close()
+        interim, _, rest = said[0].partition(b"\r\n\r\n")
+        self.assertEqual(interim, b"HTTP/1.1 100 Continue")
+        self.assertTrue(rest.startswith(b"HTTP/1.1 200 "), rest[:100])
+        self.assertTrue(said[1].startswith(b"HTTP/1."), said[1][:100])
+        self.assertIn(b" 200 ", said[1].split(b"\r\n")[0])
+
+    def test_4_many_half_closed_clients_are_answered_at_once(self):
+        """libmicrohttpd would close those whose end it reads before it asks for the answer."""
+        clients = []
+        for number in range(60):
+            client = self.connect(("1.1", "1.0")[number % 2])
+            if number % 4 < 2:
+                client.shutdown(socket.SHUT_WR)  # perhaps before the request is read
+            clients.append(client)
+        time.sleep(0.3)
+        for number, client in enumerate(clients):
+            if number % 4 >= 2:
+                client.shutdown(socket.SHUT_WR)
+        time.sleep(0.5)
+        self.assertEqual(self.ended(), 0)
+        self.server.request("DELETE", self.path)
+        for number, client in enumerate(clients):
+            client.settimeout(20 * SLOW)
+            text = b""
+            while data := client.recv(65536):
+                text += data
+            self.assertEqual((text.count(b" 200 OK"), text.count(b'"state":"canceled"')), (1, 1), (number, text))
+            client.close()
+
+    def test_5_half_closed_python_and_then_leaving(self):
+        """A client of the field skips the interim response; one that leaves later is noticed, too."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=20 * SLOW)
+        connection.request("GET", self.path, headers={"Prefer": "wait=45"})
+        later = self.connect()
+        time.sleep(0.3)
+        connection.sock.shutdown(socket.SHUT_WR)
+        later.shutdown(socket.SHUT_WR)
+        time.sleep(1)
+        later.close()  # its kernel has already taken the interim response unread: a reset
+        self.wait_until_ended(1, 3)
+        self.server.request("DELETE", self.path)
+        answer = connection.getresponse()
+        self.assertEqual((answer.status, b"canceled" in answer.read()), (200, True))
+        connection.close()
+
+    def test_6_unix_socket(self):
+        """The last one: it takes the data over."""
+        folder = tempfile.mkdtemp(prefix="calotype-leave-")
+        self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
+        self.server.stop()
+        name = f"{folder}/s"
+        server = subprocess.Popen([str(harness.SERVER), "--listen", f"unix:{name}", "--data",
+                                   str(self.server.data)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        try:
+            self.assertIn(b"listening", server.stdout.readline())
+            client = socket.socket(socket.AF_UNIX)
+            client.connect(name)
+            client.sendall(wait_request(self.path, 45))
+            time.sleep(0.5)
+            client.close()
+            began = time.monotonic()
+            for line in server.stderr:
+                if f"method=GET path={self.path} ".encode() in line:
+                    break
+            self.assertLess(time.monotonic() - began, 3 * SLOW)
+        finally:
+            server.terminate()
+            server.communicate()
+        self.assertEqual(server.returncode, 0)
+        self.server.start()
 
 
 def postpone(server):
@@ -229,10 +373,41 @@ def resident_bytes(server):
         return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
 
 
+def cpu_s(server):
+    fields = pathlib.Path(f"/proc/{server.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def open_connections(server):
+    text = server.get("/metrics").body.decode()
+    return int(float(re.search(r"^calotype_http_connections (\S+)$", text, re.M).group(1)))
+
+
 class Many(unittest.TestCase):
     """Few in the short form, 10,000 in the long one: what they cost, and how soon all are woken."""
 
     COUNT = 10000 if harness.LONG else 500
+
+    def check_leaving(self, server):
+        """As many wait for a job, and leave at once."""
+        server.request("POST", self.path + "/retry")
+        server.kill()
+        postpone(server)
+        server.start()
+        crowd = Crowd(server, [wait_request(self.path, 50)] * self.COUNT)
+        time.sleep(0.5)
+        before, began = cpu_s(server), time.monotonic()
+        time.sleep(1)
+        waiting = cpu_s(server) - before
+        before, began = cpu_s(server), time.monotonic()
+        crowd.close()
+        while open_connections(server) > 1:
+            self.assertLess(time.monotonic() - began, 20 * SLOW)
+            time.sleep(0.05)
+        print(f"{self.COUNT} waiters: a second of waiting takes {waiting:.3f} s of CPU; they leave, and "
+              f"are gone after {time.monotonic() - began:.2f} s and {cpu_s(server) - before:.3f} s of CPU")
+        if harness.VARIANT == "gcc" and harness.LONG:
+            self.assertLess(waiting, 0.1)
 
     def test_many_are_woken_at_once(self):
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -240,6 +415,7 @@ class Many(unittest.TestCase):
         limit = str(self.COUNT + 100)
         with Server("--workers", "1", "--max-connections", limit, "--max-per-address", limit) as server:
             path = server.request("PUT", "/images/x.jpg", body=image("photo.jpg"))["Location"]
+            self.path = path
             server.kill()
             postpone(server)
             server.start()
@@ -256,6 +432,7 @@ class Many(unittest.TestCase):
             print(f"{self.COUNT} waiters: {each / 1024:.1f} KiB each, woken in {took:.3f} s")
             self.assertEqual(heads, [b"HTTP/1.1 200 OK"] * self.COUNT)
             crowd.close()
+            self.check_leaving(server)
             if harness.VARIANT in ("asan", "tsan"):
                 return  # it is not the figures that are tested there
             self.assertLessEqual(each, 16 * 1024)

@@ -156,8 +156,9 @@ static void scripted_gone(struct ct_http_request *request, void *context)
 	counts.gone++;
 }
 
-static const struct ct_http_handler scripted = { scripted_head, scripted_body, scripted_end,
-	scripted_gone };
+static const struct ct_http_handler scripted = {
+	.head = scripted_head, .body = scripted_body, .end = scripted_end, .gone = scripted_gone
+};
 
 static const struct ct_http_route scripted_routes[] = {
 	{ CT_HTTP_GET, "/s/{name}", 0, &scripted, NULL },

@@ -156,7 +156,9 @@ static void stress_gone(struct ct_http_request *request, void *context)
 	gones++;
 }
 
-static const struct ct_http_handler handler = { stress_head, stress_body, stress_end, stress_gone };
+static const struct ct_http_handler handler = {
+	.head = stress_head, .body = stress_body, .end = stress_end, .gone = stress_gone
+};
 static const struct ct_http_route routes[] = {
 	{ CT_HTTP_GET, "/t/{name}", 0, &handler, NULL },
 	{ CT_HTTP_PUT, "/t/{name}", 0, &handler, NULL },

@@ -565,7 +565,9 @@ static void slow_gone(struct ct_http_request *request, void *context)
 	slow_gones++;
 }
 
-static const struct ct_http_handler slow = { slow_head, slow_body, NULL, slow_gone };
+static const struct ct_http_handler slow = {
+	.head = slow_head, .body = slow_body, .gone = slow_gone
+};
 static const struct ct_http_route slow_routes[] = { { CT_HTTP_PUT, "/slow", 0, &slow, NULL } };
 
 static void interrupt_slow(void)

@@ -24,6 +24,7 @@ struct ct_http_request {
 	char query[MAX_TEXT];
 	const char *if_none_match;
 	const char *prefer;
+	void *user;
 	struct ct_lock lock;
 	struct ct_condition changed;
 	struct ct_http_response *response;
@@ -31,6 +32,12 @@ struct ct_http_request {
 
 static struct ct_http_server server;
 static void (*before_wait)(void);
+static bool leaves;
+
+void fake_leave(bool all)
+{
+	leaves = all;
+}
 
 void fake_before_wait(void (*run)(void))
 {
@@ -108,6 +115,8 @@ struct fake_answer fake_call_preferring(
 	const struct ct_http_route *route = find_route(&request);
 	enum ct_http_next next = route->handler->head(&request, route->context);
 	ct_lock_take(&request.lock);
+	if (next == CT_HTTP_WAIT && request.response == NULL && leaves)
+		route->handler->left(&request, route->context);
 	cr_assert(next == CT_HTTP_WAIT || (next == CT_HTTP_ANSWERED && request.response != NULL));
 	while (request.response == NULL)
 		ct_condition_wait(&request.changed, &request.lock);
@@ -183,6 +192,16 @@ struct ct_slice ct_http_header(const struct ct_http_request *request, const char
 }
 
 /* ---- responses ---- */
+
+void ct_http_set_user(struct ct_http_request *request, void *user)
+{
+	request->user = user;
+}
+
+void *ct_http_user(const struct ct_http_request *request)
+{
+	return request->user;
+}
 
 enum ct_http_next ct_http_answer(struct ct_http_request *request, struct ct_http_response *response)
 {

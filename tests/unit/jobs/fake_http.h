@@ -23,6 +23,8 @@ struct fake_answer fake_call_preferring(
 /* `run` is called once, when the next handler asks for If-None-Match: it has read its row by then.
  */
 void fake_before_wait(void (*run)(void));
+/* Whether the clients of requests that sleep from now on are told to have left. */
+void fake_leave(bool all);
 void fake_answer_done(struct fake_answer *answer);
 /* The header's value, or NULL; good until the next call. */
 const char *fake_header(const struct fake_answer *answer, const char *name);

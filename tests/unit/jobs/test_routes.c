@@ -299,6 +299,19 @@ Test(routes, who_names_no_version_waits_for_the_end)
 	fake_answer_done(&client.answer);
 }
 
+Test(routes, who_has_left_is_answered_soon)
+{
+	struct client client = { 0 };
+	insert_and_wait(CT_JOB_QUEUED);
+	fake_leave(true);
+	begin_get(&client, NULL, "wait=20");
+	cr_assert_eq(pthread_join(client.thread, NULL), 0);
+	fake_leave(false);
+	cr_expect_leq(client.took_ms, 10000);
+	cr_expect_str_eq(ct_json_get_text(client.answer.json, "state"), "queued");
+	fake_answer_done(&client.answer);
+}
+
 Test(routes, who_names_a_version_waits_for_another)
 {
 	struct client same = { 0 };
