@@ -140,10 +140,8 @@ int ct_blob_reader_read(
 
 /* Reads the whole blob and compares: CT_ERROR_DIGEST_MISMATCH. BLOCKING. */
 int ct_blob_reader_verify(struct ct_blob_reader *reader);
-/*
- * A descriptor of the blob's bytes, read only, owned by the caller; for sendfile and the image
- * worker. The memory store makes a sealed memfd. BLOCKING.
- */
+/* A descriptor of the bytes, read only, owned by the caller, for sendfile and the image worker (of
+ * the memory store a sealed memfd). BLOCKING. */
 int ct_blob_reader_dup_fd(struct ct_blob_reader *reader, int *ret_fd);
 void ct_blob_reader_close(struct ct_blob_reader *reader);
 
