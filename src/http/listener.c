@@ -16,7 +16,9 @@
 #include <unistd.h>
 
 #define URL_BYTES 256
-#define BACKLOG 1024
+/* As many as the kernel allows by default: a SYN that finds no place comes again after 1, 3, 7 s.
+ */
+#define BACKLOG 4096
 #define FIRST_PASSED_FD 3
 
 static int name_socket(int fd, char *ret_url)

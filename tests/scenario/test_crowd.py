@@ -10,6 +10,7 @@ import os
 import pathlib
 import resource
 import select
+import signal
 import socket
 import statistics
 import threading
@@ -21,6 +22,7 @@ from harness import LONG, SLOW, Server
 
 IDLE, DRIPPERS, ROUNDS, UPLOAD = (10_000, 200, 40, 32 << 20) if LONG else (1_000, 40, 7, 8 << 20)
 ALLOWED = 1.10
+WAVE = 500
 HEAD = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX: "
 BODY = b"PUT /images/drip HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\nGIF89a"
 DRIP_S = 0.25  # a byte of a head; of a body as many as keep it alive
@@ -33,15 +35,26 @@ class Crowd(threading.Thread):
         super().__init__(daemon=True)
         self.port, self.idle, self.ends = port, [], threading.Event()
         self.broken = self.sent = 0
-        for _ in range(IDLE):
-            client = socket.create_connection(("127.0.0.1", port), 20)
-            client.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            self.idle.append(client)
-        for client in self.idle:
-            answer = client.recv(4096)
-            assert b" 200 " in answer, answer
+        while len(self.idle) < IDLE:
+            self.open_idle(min(WAVE, IDLE - len(self.idle)))
         self.drippers = [self.open(i) for i in range(DRIPPERS)]
         self.start()
+
+    def open_idle(self, count):
+        """
+        In waves, each answered before the next one: a client is quicker than the acceptor, and where
+        its queue in the kernel is full, SYNs are dropped and come again after 1, 3, 7, 15 and 31 s.
+        """
+        for _ in range(count):
+            client = socket.create_connection(("127.0.0.1", self.port), 20)
+            client.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            self.idle.append(client)
+        for number, client in enumerate(self.idle[-count:], len(self.idle) - count):
+            try:
+                answer = client.recv(4096)
+            except OSError as error:
+                answer = repr(error).encode()
+            assert b" 200 " in answer, f"connection {number}: {answer}"
 
     def open(self, number):
         client = socket.create_connection(("127.0.0.1", self.port), 20)
@@ -141,6 +154,30 @@ class Uploads(unittest.TestCase):
         self.assertLess(cpu, ALLOWED)
         if LONG:
             self.assertLess(clock, ALLOWED)
+
+
+class Rush(unittest.TestCase):
+    def test_more_than_a_thousand_may_come_while_the_server_is_busy(self):
+        """The kernel queues them until they are accepted; the next one would wait for a second."""
+        with open("/proc/sys/net/core/somaxconn", encoding="ascii") as file:
+            count = min(1500, int(file.read()) - 10)
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(count + 500, hard), hard))
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        clients = []
+        with Server("--max-connections", "2000", "--max-per-address", "2000", "--access-log=no") as server:
+            server.process.send_signal(signal.SIGSTOP)
+            try:
+                for _ in range(count):
+                    clients.append(socket.create_connection(("127.0.0.1", server.port), 0.9 * SLOW))
+            finally:
+                server.process.send_signal(signal.SIGCONT)
+            for client in clients:
+                client.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            for client in clients:
+                client.settimeout(20 * SLOW)
+                self.assertIn(b" 200 ", client.recv(4096))
+                client.close()
 
 
 if __name__ == "__main__":
