@@ -16,6 +16,16 @@ int ct_blob_staging_remove(struct ct_blob_store *store, const char *staging_id);
 int ct_blob_staging_visit(struct ct_blob_store *store,
     int (*visit)(const char *staging_id, int64_t modified_ms, void *arg), void *arg);
 
+/*
+ * Gives all bytes of a named staging file to `take`, in order and each once; whoever filled it has
+ * left it at `at`, and nobody writes it now (-EBUSY). A nonzero result of `take` ends it and is
+ * returned. CT_ERROR_STAGING_DAMAGED, perhaps at the very end: they are not what was sent.
+ * BLOCKING.
+ */
+int ct_blob_staged_read(struct ct_blob_store *store, const char *staging_id,
+    const struct ct_blob_checkpoint *at, int (*take)(const void *data, size_t length, void *arg),
+    void *arg);
+
 /* ---- blobs ---- */
 
 /* Removes the blob's name; a missing one is fine. Readers that are open go on reading. BLOCKING. */

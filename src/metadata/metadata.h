@@ -86,6 +86,7 @@ void ct_metadata_health(const struct ct_metadata *metadata, struct ct_metadata_h
 #define CT_FILENAME_MAX 255
 #define CT_TYPE_MAX 127
 #define CT_UPLOAD_METADATA_MAX 4096
+#define CT_UPLOAD_CONCAT_MAX 4096
 #define CT_BLURHASH_MAX 63
 #define CT_EXIF_MAX 4096
 #define CT_OPERATIONS_MAX 127

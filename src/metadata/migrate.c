@@ -15,6 +15,8 @@ static const char *const migrations[] = {
 	,
 #include "0003_upload_end.inc"
 	,
+#include "0004_upload_parts.inc"
+	,
 };
 
 #define MIGRATION_COUNT ((int64_t)(sizeof(migrations) / sizeof(migrations[0])))

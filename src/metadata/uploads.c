@@ -3,17 +3,18 @@
 
 #include <assert.h>
 
-static_assert(CT_UPLOAD_RECEIVING == 0 && CT_UPLOAD_FINISHING == 1 && CT_UPLOAD_DONE == 2,
+static_assert(CT_UPLOAD_RECEIVING == 0 && CT_UPLOAD_FINISHING == 1 && CT_UPLOAD_DONE == 2 &&
+		  CT_UPLOAD_PARTIAL == 1 && CT_UPLOAD_FINAL == 2,
     "the literals in the schema and in the queries");
 
 #define COLUMNS                                                                                   \
 	"id, state, length_bytes, offset_bytes, hash_state, type, filename, metadata, image_id, " \
 	"job_id, refusal, refusal_detail, key_id, created_at, updated_at, expires_at, owner, "    \
-	"lease_until, epoch, repr_digest, awaits_end"
+	"lease_until, epoch, repr_digest, awaits_end, kind, concat"
 
 static const char insert_sql[] =
     "INSERT INTO upload (" COLUMNS ") "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 static const char get_sql[] = "SELECT " COLUMNS " FROM upload WHERE id = ?";
 static const char claim_sql[] = "UPDATE upload SET owner = ?, lease_until = ?, epoch = epoch + 1 "
 				"WHERE id = ? AND state IN (0, 1) RETURNING epoch";
@@ -26,6 +27,11 @@ static const char update_sql[] =
 static const char list_expired_sql[] =
     "SELECT " COLUMNS " FROM upload INDEXED BY upload_receiving "
     "WHERE state = 0 AND expires_at > 0 AND expires_at <= ? ORDER BY expires_at LIMIT ?";
+static const char list_waiting_sql[] =
+    "SELECT " COLUMNS " FROM upload INDEXED BY upload_waiting "
+    "WHERE state = 0 AND kind = 2 AND id > ? ORDER BY id LIMIT ?";
+static const char hasten_sql[] = "UPDATE upload SET expires_at = ?1 "
+				 "WHERE id = ?2 AND state = 0 AND kind = 1 AND expires_at > ?1";
 static const char list_finishing_sql[] =
     "SELECT " COLUMNS " FROM upload INDEXED BY upload_finishing "
     "WHERE state = 1 AND updated_at <= ? ORDER BY updated_at LIMIT ?";
@@ -106,6 +112,8 @@ static int read_row(struct ct_query *query, struct ct_upload_row *ret_row)
 	row.epoch = ct_query_number(query);
 	read_digest(query, &row);
 	row.awaits_end = ct_query_number(query) != 0;
+	row.kind = (enum ct_upload_kind)ct_query_state(query, CT_UPLOAD_KIND_COUNT);
+	ct_query_text(query, row.concat, sizeof(row.concat));
 	int r = ct_query_end(query);
 	if (r >= 0)
 		*ret_row = row;
@@ -149,6 +157,8 @@ int ct_upload_insert(struct ct_metadata_view *view, const struct ct_upload_row *
 	ct_query_bind_number(&query, row->epoch);
 	bind_digest(&query, row);
 	ct_query_bind_number(&query, row->awaits_end);
+	ct_query_bind_number(&query, row->kind);
+	ct_query_bind_text(&query, row->concat);
 	int r = ct_query_run(&query);
 	if (r < 0)
 		return r;
@@ -239,6 +249,24 @@ int ct_upload_list_expired(
 	ct_query_bind_number(&query, now);
 	ct_query_bind_number(&query, capacity);
 	return list(&query, ret_rows, capacity);
+}
+
+int ct_upload_list_waiting(struct ct_metadata_view *view, const char *after_id,
+    struct ct_upload_row *ret_rows, int capacity)
+{
+	ct_cleanup(ct_query_done) struct ct_query query = ct_query_begin(view, list_waiting_sql);
+	ct_query_bind_text(&query, after_id);
+	ct_query_bind_number(&query, capacity);
+	return list(&query, ret_rows, capacity);
+}
+
+int ct_upload_hasten(struct ct_metadata_view *view, const char *id, int64_t expires_at)
+{
+	ct_cleanup(ct_query_done) struct ct_query query = ct_query_begin_change(view, hasten_sql);
+	ct_query_bind_number(&query, expires_at);
+	ct_query_bind_text(&query, id);
+	int r = ct_query_run(&query);
+	return r < 0 ? r : 0;
 }
 
 int ct_upload_list_finishing(

@@ -18,6 +18,13 @@ enum ct_upload_state {
 };
 const char *ct_upload_state_name(enum ct_upload_state state);
 
+enum ct_upload_kind {
+	CT_UPLOAD_PLAIN,
+	CT_UPLOAD_PARTIAL, /* stays in receiving when it is complete, makes no image */
+	CT_UPLOAD_FINAL,   /* made of partial ones */
+	CT_UPLOAD_KIND_COUNT
+};
+
 struct ct_upload_row {
 	char id[CT_ID_CHARS + 1];
 	enum ct_upload_state state;
@@ -38,6 +45,9 @@ struct ct_upload_row {
 	bool has_repr_digest; /* only then are these bytes accepted as the whole */
 	struct ct_digest repr_digest;
 	bool awaits_end; /* offset == length is not the end: that is told */
+	enum ct_upload_kind kind;
+	char concat[CT_UPLOAD_CONCAT_MAX +
+		    1]; /* tus: Upload-Concat as given; empty of a plain one */
 };
 
 int ct_upload_insert(struct ct_metadata_view *view, const struct ct_upload_row *row);
@@ -56,6 +66,14 @@ int ct_upload_update(struct ct_metadata_view *view, const struct ct_upload_row *
 /* Uploads in `receiving` whose expires_at is <= now, oldest first; returns the count. */
 int ct_upload_list_expired(
     struct ct_metadata_view *view, int64_t now, struct ct_upload_row *ret_rows, int capacity);
+/*
+ * Final uploads in `receiving`, which wait for their parts, in the order of their ids after
+ * `after_id` ("": from the first); returns the count.
+ */
+int ct_upload_list_waiting(struct ct_metadata_view *view, const char *after_id,
+    struct ct_upload_row *ret_rows, int capacity);
+/* A partial upload in `receiving` expires at `expires_at` if that is earlier; any other doesn't. */
+int ct_upload_hasten(struct ct_metadata_view *view, const char *id, int64_t expires_at);
 /* Uploads in `finishing` since before `before`, oldest first: what a dead server left; count. */
 int ct_upload_list_finishing(
     struct ct_metadata_view *view, int64_t before, struct ct_upload_row *ret_rows, int capacity);

@@ -142,6 +142,7 @@ struct ct_http_response *ct_answer_problem(const struct ct_uploads *uploads,
 			return full(uploads, request);
 		return ct_http_problem(
 		    request, error, "the server is at a limit of its own; try again");
+	case CT_ERROR_TOO_MANY_UPLOADS: return full(uploads, request);
 	case CT_ERROR_EMPTY_BODY:
 		return ct_http_problem(request, error,
 		    "an image of 0 bytes is none; send the file's bytes as the body");

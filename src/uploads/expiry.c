@@ -126,6 +126,33 @@ static int expire_all(struct ct_uploads *uploads, list_fn list, int64_t before)
 	return 0;
 }
 
+/* Final uploads whose parts are complete by now; each call goes on where the last one ended. */
+static int join_waiting(struct ct_uploads *uploads)
+{
+	struct ct_metadata *metadata = uploads->options.metadata;
+	ct_cleanup(ct_free_pointer) struct ct_upload_row *rows = calloc(BATCH, sizeof(*rows));
+	struct ct_metadata_view *view;
+	int count = BATCH;
+
+	if (rows == NULL)
+		return -ENOMEM;
+	for (int i = 0; i < MAX_BATCHES && count == BATCH; i++) {
+		int r = ct_metadata_borrow(metadata, &view);
+		if (r < 0)
+			return r;
+		count = ct_upload_list_waiting(view, uploads->joined_to, rows, BATCH);
+		ct_metadata_give_back(metadata, view);
+		if (count < 0)
+			return count;
+		(void)expire_rows(uploads, rows, count); /* it has logged what failed */
+		if (count > 0)
+			memcpy(uploads->joined_to, rows[count - 1].id, sizeof(rows[0].id));
+	}
+	if (count < BATCH)
+		uploads->joined_to[0] = '\0';
+	return 0;
+}
+
 /* ---- staging files without a row ---- */
 
 struct orphans {
@@ -217,6 +244,9 @@ int ct_uploads_tick(struct ct_uploads *uploads)
 
 	int first = expire_all(uploads, ct_upload_list_expired, wall_ms);
 	int r = expire_all(uploads, ct_upload_list_finishing, wall_ms - STRANDED_MS);
+	if (first == 0 && r < 0)
+		first = r;
+	r = join_waiting(uploads);
 	if (first == 0 && r < 0)
 		first = r;
 	r = ct_metadata_write(uploads->options.metadata, run_purge, NULL);

@@ -103,6 +103,11 @@ int ct_session_run_image(struct ct_metadata_view *view, void *arg)
 	    view, "image.created", session->row.image_id, session->event, session->row.updated_at);
 	if (r < 0)
 		return r;
+	if (session->row.kind == CT_UPLOAD_FINAL) {
+		r = ct_session_hasten_parts(view, session);
+		if (r < 0)
+			return r;
+	}
 	return session->in_database ? ct_upload_update(view, &session->row)
 				    : ct_upload_insert(view, &session->row);
 }
@@ -179,7 +184,7 @@ int ct_session_submit_image(struct ct_session *session,
 	return ct_metadata_submit(session->uploads->options.metadata, run, done, session);
 }
 
-/* ---- the steps ---- */
+/* ---- the steps; a final upload takes them like a whole one, as its parts are still there ---- */
 
 static void run_publish(void *arg)
 {
@@ -222,12 +227,13 @@ void ct_session_run_finish(void *arg)
 	int r = row->state == CT_UPLOAD_FINISHING ? 0 : ct_session_sniff_written(session);
 	if (r == 0 && row->state != CT_UPLOAD_FINISHING)
 		r = ct_session_judge_digest(session);
-	if (session->is_named &&
+	if (session->is_named && session->in_database &&
 	    (r == CT_ERROR_UNSUPPORTED_TYPE || r == CT_ERROR_REPR_DIGEST_MISMATCH)) {
 		ct_session_end_as(session, CT_UPLOAD_REFUSED, r);
 	} else if (r < 0) {
 		ct_session_complete(session, r);
-	} else if (session->is_named && row->state != CT_UPLOAD_FINISHING) {
+	} else if (session->is_named && row->kind != CT_UPLOAD_FINAL &&
+		   row->state != CT_UPLOAD_FINISHING) {
 		r = record_end(session);
 		if (r < 0)
 			ct_session_complete(session, r);

@@ -54,7 +54,8 @@ uint64_t ct_session_offset(const struct ct_session *session)
 bool ct_session_is_complete(const struct ct_session *session)
 {
 	return session->row.state == CT_UPLOAD_RECEIVING && session->writer != NULL &&
-	       !session->row.awaits_end && ct_session_offset(session) == session->row.length_bytes;
+	       !session->row.awaits_end && session->row.kind != CT_UPLOAD_PARTIAL &&
+	       ct_session_offset(session) == session->row.length_bytes;
 }
 
 uint64_t ct_session_room(const struct ct_session *session)
@@ -149,6 +150,7 @@ static void destroy(void *arg)
 		ct_blob_writer_close(session->writer);
 	if (session->is_held)
 		ct_registry_release(registry, &session->hold);
+	ct_session_free_join(session);
 	free(session->event);
 	session->magic = 0;
 	free(session);
@@ -209,12 +211,13 @@ void ct_session_end(struct ct_session *session)
 
 /* ---- beginning ---- */
 
-static int fill_row(struct ct_session *session, const struct ct_session_start *start)
+int ct_session_fill_row(struct ct_session *session, const struct ct_session_start *start)
 {
 	struct ct_upload_row *row = &session->row;
 	int64_t now = ct_clock_wall_ms();
 
 	row->state = CT_UPLOAD_RECEIVING;
+	row->kind = start->kind;
 	row->length_bytes = start->length_bytes;
 	row->created_at = row->updated_at = now;
 	row->expires_at = now + session->uploads->options.expiry_ms;
@@ -232,6 +235,7 @@ static int fill_row(struct ct_session *session, const struct ct_session_start *s
 	} texts[] = {
 		{ start->filename, row->filename, sizeof(row->filename) },
 		{ start->metadata, row->metadata, sizeof(row->metadata) },
+		{ start->concat, row->concat, sizeof(row->concat) },
 		{ start->key_id, row->key_id, sizeof(row->key_id) },
 		{ session->uploads->instance, row->owner, sizeof(row->owner) },
 	};
@@ -246,11 +250,17 @@ static int fill_row(struct ct_session *session, const struct ct_session_start *s
 	return ct_id_generate(row->id);
 }
 
+/* A final upload's bytes are those of its parts until it is done. */
+static bool has_staging_name(const struct ct_session *session)
+{
+	return session->is_named && session->row.kind != CT_UPLOAD_FINAL;
+}
+
 struct ct_blob_writer_options ct_session_writer_options(const struct ct_session *session)
 {
 	return (struct ct_blob_writer_options){
 		.class = CT_BLOB_ORIGINAL,
-		.staging_id = session->is_named ? session->row.id : NULL,
+		.staging_id = has_staging_name(session) ? session->row.id : NULL,
 		.declared_bytes = session->row.length_bytes,
 		.most_bytes = session->uploads->options.max_file_bytes,
 	};
@@ -258,7 +268,7 @@ struct ct_blob_writer_options ct_session_writer_options(const struct ct_session 
 
 int ct_session_begin_whole(struct ct_session *session, const struct ct_session_start *start)
 {
-	int r = fill_row(session, start);
+	int r = ct_session_fill_row(session, start);
 	if (r < 0)
 		return r;
 	struct ct_blob_writer_options options = ct_session_writer_options(session);
@@ -312,7 +322,7 @@ int ct_session_create(struct ct_session *session, const struct ct_session_start 
     ct_session_done_fn done, void *arg)
 {
 	session->is_named = true;
-	int r = fill_row(session, start);
+	int r = ct_session_fill_row(session, start);
 	if (r < 0)
 		return r;
 	ct_session_prepare_hold(session);
@@ -374,10 +384,11 @@ int ct_session_sniff_written(struct ct_session *session)
 
 static bool wants_sniff(const struct ct_session *session)
 {
-	return !session->is_on_trial && session->row.type[0] == '\0';
+	return !session->is_on_trial && session->row.kind != CT_UPLOAD_PARTIAL &&
+	       session->row.type[0] == '\0';
 }
 
-static int append(struct ct_session *session, const void *data, size_t length)
+int ct_session_take(struct ct_session *session, const void *data, size_t length)
 {
 	size_t needed = sniffed_bytes(session);
 	bool is_first = ct_blob_writer_offset(session->writer) == 0 && length >= needed;
@@ -414,7 +425,7 @@ int ct_session_append(struct ct_session *session, const void *data, size_t lengt
 	CT_ASSERT(session->done == NULL && session->writer != NULL && !session->broken);
 	if (length_bytes > ct_session_room(session))
 		return CT_ERROR_TOO_LARGE;
-	int r = append(session, data, length_bytes);
+	int r = ct_session_take(session, data, length_bytes);
 	/* A full disk has taken nothing of `data`: ct_session_end() saves what came before. */
 	session->broken = r < 0 && r != CT_ERROR_INSUFFICIENT_SPACE;
 	if (r == 0)
@@ -432,7 +443,8 @@ int ct_session_let_go(struct ct_session *session)
 {
 	CT_ASSERT(session->is_on_trial && !session->broken);
 	session->is_on_trial = false;
-	if (ct_session_offset(session) == 0 || ct_session_offset(session) < sniffed_bytes(session))
+	if (!wants_sniff(session) || ct_session_offset(session) == 0 ||
+	    ct_session_offset(session) < sniffed_bytes(session))
 		return 0;
 	int r = ct_session_sniff_written(session);
 	session->broken = r < 0;

@@ -11,6 +11,9 @@
  * or canceled. `finishing` is durable before the bytes are published: whoever opens it next
  * finishes it, so that a crash between blob and row loses nothing (finish.c).
  *
+ * Partial uploads (tus, concatenation) stay in `receiving` when they are complete; a final one is
+ * made of them, at once or when they are complete (session_join.c), and is never appended to.
+ *
  * Threads: a session belongs to one thread at a time. A function with `done` hands it over to the
  * commit pool and the database's thread and returns at once: 0, then `done` comes exactly once,
  * from another thread, perhaps before the return; or an error, and it does not come. `done` must
@@ -24,6 +27,7 @@
 
 #include "metadata/jobs.h"
 #include "metadata/metadata.h"
+#include "metadata/uploads.h"
 
 #define CT_SESSION_CHECKPOINT_BYTES ((uint64_t)16 << 20) /* at most this is lost in a crash */
 
@@ -44,6 +48,8 @@ struct ct_session_start {
 	 * when it is created, without a byte. */
 	bool may_adopt;
 	bool awaits_end; /* offset == length is not the end */
+	enum ct_upload_kind kind;
+	const char *concat; /* of a partial or a final one, as given; or NULL */
 };
 
 enum ct_session_purpose {
@@ -78,7 +84,7 @@ const struct ct_upload_row *ct_session_row(const struct ct_session *session);
 /* The job of a finished upload that this session finished; nothing in it is owned. */
 void ct_session_job(const struct ct_session *session, struct ct_job_row *ret_row);
 uint64_t ct_session_offset(const struct ct_session *session);
-/* An append that has reached the length: ct_session_finish() is due. */
+/* An append that has reached the length: ct_session_finish() is due. Never of a partial one. */
 bool ct_session_is_complete(const struct ct_session *session);
 /* Of all bytes that are there; CT_ERROR_NOT_FOUND: not known any more. */
 int ct_session_digest(const struct ct_session *session, struct ct_digest *ret_digest);
@@ -96,7 +102,8 @@ int ct_session_create(struct ct_session *session, const struct ct_session_start 
  * CT_ERROR_NOT_FOUND; CT_ERROR_GONE: expired; CT_ERROR_UPLOAD_BUSY; append:
  * CT_ERROR_OFFSET_CONFLICT, CT_ERROR_TOO_LARGE, CT_ERROR_STAGING_DAMAGED (it is refused then),
  * CT_ERROR_LENGTH_MISMATCH (another length than before, or one below the offset),
- * CT_ERROR_EMPTY_BODY (a length of 0).
+ * CT_ERROR_EMPTY_BODY (a length of 0), CT_ERROR_FINAL_UPLOAD,
+ * CT_ERROR_PARTIAL_UPLOAD (one that is to be ended by its client).
  */
 int ct_session_open(struct ct_session *session, const struct ct_session_open *open,
     ct_session_done_fn done, void *arg);
@@ -107,13 +114,6 @@ int ct_session_open(struct ct_session *session, const struct ct_session_open *op
  * reason is the row's refusal_detail; a resumable one must be refused.
  */
 int ct_session_append(struct ct_session *session, const void *data, size_t length_bytes);
-
-/*
- * The housekeeper's open: ends one that has expired, finishes one that is complete, and leaves any
- * other as it is. CT_ERROR_UPLOAD_BUSY: a request holds it.
- */
-int ct_session_expire(
-    struct ct_session *session, const char *id, ct_session_done_fn done, void *arg);
 
 /*
  * What is appended from now on is on trial: neither sniffed nor checkpointed nor saved, and lost

@@ -35,7 +35,7 @@ static int run_claim(struct ct_metadata_view *view, void *arg)
 }
 
 /* At the first touch by this process. One process has the staging: what is claimed may be taken. */
-static int claim(struct ct_session *session)
+int ct_session_claim(struct ct_session *session)
 {
 	if (strcmp(session->row.owner, session->uploads->instance) == 0)
 		return 0;
@@ -73,7 +73,7 @@ static int judge_length(const struct ct_session *session)
 		return 0;
 	if (!tells_length(session) || session->wanted_length < row->at.offset)
 		return CT_ERROR_LENGTH_MISMATCH;
-	if (session->wanted_length == 0)
+	if (session->wanted_length == 0 && session->row.kind == CT_UPLOAD_PLAIN)
 		return CT_ERROR_EMPTY_BODY;
 	return session->wanted_length > session->uploads->options.max_file_bytes
 		   ? CT_ERROR_TOO_LARGE
@@ -84,6 +84,8 @@ static int judge_append(const struct ct_session *session)
 {
 	uint64_t room = ct_session_room(session);
 
+	if (session->row.kind == CT_UPLOAD_PARTIAL && session->awaits_end)
+		return CT_ERROR_PARTIAL_UPLOAD;
 	if (session->wanted_offset != session->row.at.offset)
 		return CT_ERROR_OFFSET_CONFLICT;
 	int r = judge_length(session);
@@ -107,7 +109,7 @@ static void refuse_damaged(struct ct_session *session)
 /* All bytes are durable, but a crash or a failure came before the image: done now, whoever asks. */
 static void finish_now(struct ct_session *session)
 {
-	int r = claim(session);
+	int r = ct_session_claim(session);
 
 	if (r == 0)
 		r = resume(session);
@@ -156,7 +158,7 @@ static void open_append(struct ct_session *session)
 	session->row.awaits_end = session->awaits_end; /* in the row with the next change */
 
 	if (r == 0)
-		r = claim(session);
+		r = ct_session_claim(session);
 	if (r == 0 && tells_length(session))
 		r = record_length(session);
 	else if (r == 0)
@@ -167,7 +169,7 @@ static void open_append(struct ct_session *session)
 
 static void open_expire(struct ct_session *session, bool is_expired)
 {
-	int r = is_expired ? claim(session) : 0;
+	int r = is_expired ? ct_session_claim(session) : 0;
 
 	if (is_expired && r == 0)
 		ct_session_end_as(session, CT_UPLOAD_EXPIRED, 0);
@@ -187,7 +189,26 @@ static void open_receiving(struct ct_session *session)
 		open_append(session);
 	else
 		ct_session_complete(
-		    session, session->purpose == CT_SESSION_CANCEL ? claim(session) : 0);
+		    session, session->purpose == CT_SESSION_CANCEL ? ct_session_claim(session) : 0);
+}
+
+static void open_final(struct ct_session *session)
+{
+	bool is_expired = session->row.expires_at <= ct_clock_wall_ms();
+
+	if (is_expired || session->purpose == CT_SESSION_CANCEL)
+		open_receiving(session);
+	else
+		ct_session_join_waiting(session);
+}
+
+/* The part of the protocol that says 403 means one that is there. */
+static bool is_append_to_final(const struct ct_session *session)
+{
+	const struct ct_upload_row *row = &session->row;
+
+	return row->kind == CT_UPLOAD_FINAL && session->purpose == CT_SESSION_APPEND &&
+	       (!ct_session_is_ended(session) || row->state == CT_UPLOAD_DONE);
 }
 
 static void run_open(void *arg)
@@ -196,11 +217,16 @@ static void run_open(void *arg)
 	const struct ct_upload_row *row = &session->row;
 
 	int r = read_row(session);
+	if (r == 0 && is_append_to_final(session))
+		r = CT_ERROR_FINAL_UPLOAD;
 	if (r < 0 || ct_session_is_ended(session))
 		ct_session_complete(session, r);
 	else if (row->state == CT_UPLOAD_FINISHING ||
-		 (row->at.offset == row->length_bytes && !(row->awaits_end && session->awaits_end)))
+		 (row->kind == CT_UPLOAD_PLAIN && row->at.offset == row->length_bytes &&
+		     !(row->awaits_end && session->awaits_end)))
 		finish_now(session);
+	else if (row->kind == CT_UPLOAD_FINAL)
+		open_final(session);
 	else
 		open_receiving(session);
 }

@@ -5,11 +5,14 @@
 #define CT_UPLOADS_SESSION_PRIV_H
 
 #include "uploads/session.h"
+#include "uploads/session_join.h"
 #include "uploads/uploads_priv.h"
 #include "metadata/uploads.h"
 
 #define CT_SESSION_MAGIC 0x5e551017u
 #define CT_SESSION_LEASE_MS 60000
+#define CT_SESSION_PART_GRACE_MS \
+	(10 * 60 * 1000LL) /* of the parts, once their final one is there */
 
 struct ct_session {
 	uint32_t magic;
@@ -36,6 +39,7 @@ struct ct_session {
 
 	struct ct_hold hold;
 	bool is_held;
+	struct ct_join *join; /* owned; of a final one that is being joined */
 
 	/* The step that runs now. */
 	ct_session_done_fn done;
@@ -90,6 +94,26 @@ int ct_session_submit_image(struct ct_session *session,
 void ct_session_unfinish(struct ct_session *session, enum ct_upload_state state);
 /* It is committed: counts, logs, wakes the jobs. */
 void ct_session_note_image(struct ct_session *session);
+/*
+ * The housekeeper's open: ends one that has expired, finishes one that is complete, and leaves any
+ * other as it is. CT_ERROR_UPLOAD_BUSY: a request holds it.
+ */
+int ct_session_expire(
+    struct ct_session *session, const char *id, ct_session_done_fn done, void *arg);
+
+int ct_session_fill_row(struct ct_session *session, const struct ct_session_start *start);
+/* At the first touch by this process: takes the lease. BLOCKING. */
+int ct_session_claim(struct ct_session *session);
+/* Writes, hashes and sniffs what comes next. */
+int ct_session_take(struct ct_session *session, const void *data, size_t length);
+
+/* ---- session_join.c ---- */
+
+/* In the pool: a final one that waits; joins it, or completes with 0 if its parts don't let it. */
+void ct_session_join_waiting(struct ct_session *session);
+/* In the last transaction: the parts of a final upload need not stay for long. */
+int ct_session_hasten_parts(struct ct_metadata_view *view, const struct ct_session *session);
+void ct_session_free_join(struct ct_session *session);
 
 /* In the pool: takes the step to its end, from any point a crash may have left. */
 void ct_session_run_finish(void *session);

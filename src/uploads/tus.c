@@ -92,12 +92,27 @@ static struct ct_http_response *too_large(const struct ct_tus *tus)
 	    tus->uploads, tus->request, tus->session, CT_ERROR_TOO_LARGE, value);
 }
 
+/* What is wrong with the parts of a final upload. */
+static struct ct_http_response *unjoinable(const struct ct_tus *tus, int error)
+{
+	const struct ct_upload_row *row = ct_session_row(tus->session);
+	struct ct_http_response *response =
+	    ct_http_problem(tus->request, error, "%s", row->refusal_detail);
+
+	if (error == CT_ERROR_TOO_LARGE)
+		ct_http_problem_limit(
+		    response, tus->uploads->options.max_file_bytes, row->length_bytes);
+	return response;
+}
+
 static struct ct_http_response *problem_of(const struct ct_tus *tus, int error)
 {
 	const struct ct_upload_row *row = ct_session_row(tus->session);
 
 	if (error == CT_ERROR_OFFSET_CONFLICT)
 		return conflict(tus);
+	if (tus->joins && row->refusal_detail[0] != '\0')
+		return unjoinable(tus, error);
 	if (error == CT_ERROR_LENGTH_MISMATCH && tus->appends)
 		return other_length(tus);
 	if (error == CT_ERROR_TOO_LARGE && row->length_bytes == CT_BLOB_LENGTH_UNKNOWN)
@@ -119,7 +134,9 @@ static void add_progress(struct ct_tus *tus, struct ct_http_response *response)
 	const struct ct_upload_row *row = ct_session_row(tus->session);
 	char expires[CT_TIME_HTTP_CHARS + 1];
 
-	ct_http_response_header_u64(response, "Upload-Offset", row->at.offset);
+	/* The offset of a final one means nothing before it is done. */
+	if (row->kind != CT_UPLOAD_FINAL || row->state == CT_UPLOAD_DONE)
+		ct_http_response_header_u64(response, "Upload-Offset", row->at.offset);
 	ct_answer_job_link(tus->uploads, response, row->job_id);
 	if (row->state != CT_UPLOAD_RECEIVING)
 		return;
@@ -524,10 +541,12 @@ static void opened_head(void *arg, int result)
 	if (tus->digests.wants_repr)
 		ct_answer_repr_digest(response, tus->session);
 	add_progress(tus, response);
-	if (row->length_bytes == CT_BLOB_LENGTH_UNKNOWN)
-		ct_http_response_header(response, "Upload-Defer-Length", "1");
-	else
+	if (row->length_bytes != CT_BLOB_LENGTH_UNKNOWN)
 		ct_http_response_header_u64(response, "Upload-Length", row->length_bytes);
+	else if (row->kind != CT_UPLOAD_FINAL)
+		ct_http_response_header(response, "Upload-Defer-Length", "1");
+	if (row->kind != CT_UPLOAD_PLAIN)
+		ct_http_response_header(response, "Upload-Concat", row->concat);
 	if (row->metadata[0] != '\0')
 		ct_http_response_header(response, "Upload-Metadata", row->metadata);
 	(void)answer(tus, response);

@@ -1,5 +1,6 @@
 /*
- * POST /uploads of tus 1.0.0: creation, creation-with-upload, creation-defer-length.
+ * POST /uploads of tus 1.0.0: creation, creation-with-upload, creation-defer-length, and the
+ * partial and final uploads of concatenation.
  */
 #include "uploads/tus_priv.h"
 
@@ -13,6 +14,8 @@
 
 struct creation {
 	uint64_t length_bytes;
+	char concat[CT_UPLOAD_CONCAT_MAX + 1];
+	struct ct_parts parts; /* their kind is plain where there is no Upload-Concat */
 	char metadata[CT_UPLOAD_METADATA_MAX + 1];
 	struct ct_tus_metadata parsed;
 };
@@ -21,8 +24,6 @@ static const char *check_length(struct ct_http_request *request, uint64_t *ret_l
 {
 	struct ct_slice deferred = ct_http_header(request, "Upload-Defer-Length");
 
-	if (ct_http_header(request, "Upload-Concat").data != NULL)
-		return "Upload-Concat is not supported; send the file as one upload";
 	int r = ct_http_header_u64(request, "Upload-Length", INT64_MAX, ret_length);
 	if (r < 0 || (r == 0 && deferred.data == NULL))
 		return "Upload-Length must be a decimal number of bytes; or send "
@@ -52,6 +53,44 @@ static const char *check_metadata(struct ct_http_request *request, struct creati
 	return NULL;
 }
 
+static const char *check_concat(struct ct_http_request *request, struct creation *ret_creation)
+{
+	struct ct_slice field = ct_http_header(request, "Upload-Concat");
+
+	ret_creation->concat[0] = '\0';
+	ret_creation->parts.kind = CT_UPLOAD_PLAIN;
+	if (field.data == NULL)
+		return NULL;
+	int r = ct_parts_parse(field, &ret_creation->parts);
+	if (r == 0)
+		r = ct_slice_copy(field, ret_creation->concat, sizeof(ret_creation->concat));
+	if (r == -ENAMETOOLONG)
+		return "Upload-Concat has at most 64 parts and 4096 bytes";
+	if (r < 0)
+		return "Upload-Concat must be `partial`, or `final;` and the addresses of its "
+		       "parts, /uploads/{id}, with one blank between";
+	return NULL;
+}
+
+static const char *check_no_length(struct ct_http_request *request)
+{
+	if (ct_http_header(request, "Upload-Length").data == NULL &&
+	    ct_http_header(request, "Upload-Defer-Length").data == NULL)
+		return NULL;
+	return "a final upload is as long as its parts: send no Upload-Length";
+}
+
+static const char *check(struct ct_http_request *request, struct creation *ret_creation)
+{
+	const char *wrong = check_concat(request, ret_creation);
+
+	if (wrong == NULL && ret_creation->parts.kind == CT_UPLOAD_FINAL)
+		wrong = check_no_length(request);
+	else if (wrong == NULL)
+		wrong = check_length(request, &ret_creation->length_bytes);
+	return wrong != NULL ? wrong : check_metadata(request, ret_creation);
+}
+
 static enum ct_http_next create(
     struct ct_uploads *uploads, struct ct_http_request *request, const struct creation *creation)
 {
@@ -60,18 +99,21 @@ static enum ct_http_next create(
 	struct ct_tus_checksum *checksum = NULL;
 	struct ct_digests digests;
 	const char *wrong = NULL;
+	bool is_plain = creation->parts.kind == CT_UPLOAD_PLAIN; /* a part is not the whole */
 	struct ct_session_start start = {
 		.length_bytes = creation->length_bytes,
 		.filename = creation->parsed.filename,
 		.metadata = creation->metadata,
 		.key_id = ct_http_key_id(request),
-		.may_adopt = ct_http_has_scope(request, CT_SCOPE_READ),
+		.may_adopt = is_plain && ct_http_has_scope(request, CT_SCOPE_READ),
+		.kind = creation->parts.kind,
+		.concat = creation->concat,
 	};
 
 	wrong = ct_digests_read(request, &digests);
 	if (wrong != NULL)
 		return ct_tus_refuse(request, CT_ERROR_INVALID_HEADER, wrong);
-	start.repr_digest = digests.has_repr ? &digests.repr : NULL;
+	start.repr_digest = digests.has_repr && is_plain ? &digests.repr : NULL;
 	int r = has_chunk ? ct_tus_read_checksum(request, &checksum, &wrong) : 0;
 	if (r < 0)
 		return ct_tus_refuse(request, r, wrong != NULL ? wrong : ct_error_text(r));
@@ -114,7 +156,7 @@ static enum ct_http_next begin(
 	uint64_t length = creation->length_bytes;
 	uint64_t body_bytes;
 
-	if (length == 0)
+	if (length == 0 && creation->parts.kind == CT_UPLOAD_PLAIN)
 		return refuse_size(uploads, request, CT_ERROR_EMPTY_BODY, 0);
 	if (length != CT_BLOB_LENGTH_UNKNOWN && length > limit)
 		return refuse_size(uploads, request, CT_ERROR_TOO_LARGE, length);
@@ -126,6 +168,37 @@ static enum ct_http_next begin(
 	if (ct_uploads_is_full(uploads))
 		return refuse_size(uploads, request, CT_ERROR_LIMIT_REACHED, 0);
 	return create(uploads, request, creation);
+}
+
+static enum ct_http_next join(
+    struct ct_uploads *uploads, struct ct_http_request *request, const struct creation *creation)
+{
+	struct ct_digests digests;
+	struct ct_session_start start = {
+		.length_bytes = CT_BLOB_LENGTH_UNKNOWN,
+		.filename = creation->parsed.filename,
+		.metadata = creation->metadata,
+		.key_id = ct_http_key_id(request),
+		.kind = CT_UPLOAD_FINAL,
+		.concat = creation->concat,
+	};
+	struct ct_tus *tus;
+
+	if (ct_http_has_body(request))
+		return ct_tus_refuse(
+		    request, CT_ERROR_FINAL_UPLOAD, ct_error_text(CT_ERROR_FINAL_UPLOAD));
+	const char *wrong = ct_digests_read(request, &digests);
+	if (wrong != NULL)
+		return ct_tus_refuse(request, CT_ERROR_INVALID_HEADER, wrong);
+	start.repr_digest = digests.has_repr ? &digests.repr : NULL;
+	int r = ct_tus_new(uploads, request, &tus);
+	if (r < 0)
+		return ct_tus_refuse(request, r, ct_error_text(r));
+	tus->creates = true;
+	tus->joins = true;
+	tus->digests = digests;
+	return ct_tus_started(
+	    tus, ct_session_join(tus->session, &start, &creation->parts, ct_tus_opened, tus));
 }
 
 enum ct_http_next ct_tus_create_head(struct ct_http_request *request, void *context)
@@ -142,10 +215,10 @@ enum ct_http_next ct_tus_create_head(struct ct_http_request *request, void *cont
 		return ct_ietf_create_head(request, context);
 	if (!ct_tus_is_spoken(request))
 		return ct_tus_refuse_version(request);
-	const char *wrong = check_length(request, &creation.length_bytes);
-	if (wrong == NULL)
-		wrong = check_metadata(request, &creation);
+	const char *wrong = check(request, &creation);
 	if (wrong != NULL)
 		return ct_tus_refuse(request, CT_ERROR_INVALID_HEADER, wrong);
+	if (creation.parts.kind == CT_UPLOAD_FINAL)
+		return join(context, request, &creation);
 	return begin(context, request, &creation);
 }

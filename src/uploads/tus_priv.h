@@ -11,6 +11,7 @@
 #include "http/http.h"
 #include "uploads/digests.h"
 #include "uploads/session.h"
+#include "uploads/session_join.h"
 #include "uploads/tongue.h"
 #include "uploads/tus_checksum.h"
 #include "uploads/uploads_priv.h"
@@ -18,7 +19,7 @@
 #define CT_TUS_VERSION "1.0.0"
 #define CT_TUS_EXTENSIONS                                                                      \
 	"creation,creation-with-upload,creation-defer-length,termination,expiration,checksum," \
-	"checksum-trailer"
+	"checksum-trailer,concatenation,concatenation-unfinished"
 #define CT_TUS_MEDIA_TYPE "application/offset+octet-stream"
 
 struct ct_tus {
@@ -26,6 +27,7 @@ struct ct_tus {
 	struct ct_uploads *uploads;	  /* set once */
 	struct ct_http_request *request;  /* set once */
 	bool creates;			  /* set once */
+	bool joins;			  /* set once: it creates a final upload */
 	bool appends;			  /* set once: a PATCH */
 	bool has_chunk;			  /* set once: its body is the upload's */
 	uint64_t body_bytes;		  /* set once; CT_BLOB_LENGTH_UNKNOWN: chunked */

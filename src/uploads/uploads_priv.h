@@ -20,8 +20,9 @@ struct ct_uploads {
 	struct ct_accept *accept;	   /* set once */
 	struct ct_sniffer *sniffer;
 	struct ct_registry registry;
-	atomic_uint creating;	 /* resumable ones whose row is not there yet */
-	int64_t orphans_seen_ms; /* the housekeeper's: monotonic time of the last look */
+	atomic_uint creating;		 /* resumable ones whose row is not there yet */
+	char joined_to[CT_ID_CHARS + 1]; /* the housekeeper's: the last final upload it looked at */
+	int64_t orphans_seen_ms;	 /* the housekeeper's: monotonic time of the last look */
 };
 
 /* Are there as many open uploads as are allowed? */

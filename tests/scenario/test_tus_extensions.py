@@ -3,14 +3,21 @@
 import base64
 import hashlib
 import socket
+import threading
 import time
 import unittest
 
 import harness
 from harness import Server, image
-from test_tus import CHUNK, TUS, create, job_of, offset_of, patch
+from test_access import make_key, wait_until_closed
+from test_tus import CHUNK, TUS, broken_patch, create, job_of, offset_of, patch
 
 MAX = 200 << 20
+
+
+def large():
+    """Some requests' worth of bytes that are quick to decode: what follows its end is no part of a JPEG."""
+    return image("small.jpg") + hashlib.shake_128(b"rest").digest(1_600_000)
 
 
 class Extensions(unittest.TestCase):
@@ -41,7 +48,7 @@ class Defer(Extensions):
             **CHUNK, "Upload-Offset": str(offset), **headers})
 
     def test_length_comes_with_the_last_bytes(self):
-        data = image("photo.jpg")
+        data = large()
         path = self.create()
         head = self.head(path)
         self.assertEqual((head["Upload-Defer-Length"], head["Upload-Length"], head["Upload-Offset"]),
@@ -101,7 +108,7 @@ class Defer(Extensions):
         self.check_job(self.patch(path, 1000, data[1000:], Upload_Length=len(data)), data)
 
     def test_limit_without_a_length(self):
-        data = image("photo.jpg")
+        data = large()
         with Server("--max-file", str(len(data))) as server:
             location = server.request("POST", "/uploads", headers={**TUS, "Upload-Defer-Length": "1"})["Location"]
             self.assertEqual(patch(server, location, 0, data).status, 204)
@@ -144,7 +151,7 @@ class Checksum(Extensions):
             self.check_job(self.patch(path, 1000, data[1000:], checksum(name, data[1000:])), data)
 
     def test_mismatch_discards_the_chunk(self):
-        data = image("photo.jpg")
+        data = large()
         for begin, end in ((0, 500), (500, 100_000), (100_000, len(data))):
             path = create(self.server, len(data))["Location"]
             if begin:
@@ -176,7 +183,7 @@ class Checksum(Extensions):
 
     def test_broken_connection_keeps_nothing(self):
         """It cannot be verified, so it is as if it had not come; without a checksum it stays."""
-        data = image("photo.jpg")
+        data = large()
         path = create(self.server, len(data))["Location"]
         self.assertEqual(patch(self.server, path, 0, data[:1000]).status, 204)
         for field, kept in ((f"Upload-Checksum: {checksum('sha1', data[1000:])}\r\n", 1000), ("", 401_000)):
@@ -189,7 +196,7 @@ class Checksum(Extensions):
         self.check_job(self.patch(path, 401_000, data[401_000:], checksum("sha1", data[401_000:])), data)
 
     def test_taken_over_keeps_nothing(self):
-        data = image("photo.jpg")
+        data = large()
         path = create(self.server, len(data))["Location"]
         with socket.create_connection(("127.0.0.1", self.server.port)) as stalled:
             stalled.sendall((f"PATCH {path} HTTP/1.1\r\nHost: localhost\r\nTus-Resumable: 1.0.0\r\n"
@@ -203,7 +210,7 @@ class Checksum(Extensions):
 
     def test_kill_in_a_checked_chunk(self):
         """Neither in memory nor on the disk: what was not verified is not there after a restart."""
-        data = image("photo.jpg")
+        data = large()
         with Server() as server:
             path = create(server, len(data))["Location"]
             self.assertEqual(patch(server, path, 0, data[:1000]).status, 204)
@@ -271,6 +278,178 @@ class Checksum(Extensions):
         self.check_job(self.patch(path, 0, data, checksum("sha1", data)), data)
 
 
+class Concat(Extensions):
+    def partial(self, data, sent=None, server=None):
+        """A partial upload of data, of which `sent` bytes are there; its address."""
+        server = server or self.server
+        answer = server.request("POST", "/uploads", headers={
+            **TUS, "Upload-Length": str(len(data)), "Upload-Concat": "partial"})
+        self.assertEqual(answer.status, 201, answer)
+        if sent != 0:
+            answer_of_patch = patch(server, answer["Location"], 0, data[:sent])
+            self.assertEqual((answer_of_patch.status, answer_of_patch["Link"]), (204, None))
+        return answer["Location"]
+
+    def final(self, *paths, server=None, body=None, **headers):
+        return (server or self.server).request("POST", "/uploads", body=body, headers={
+            **TUS, "Upload-Concat": "final;" + " ".join(paths), **headers})
+
+    def two(self, data):
+        return self.partial(data[:1_000_001]), self.partial(data[1_000_001:])
+
+    def test_one_image_of_two_parts(self):
+        data = large()
+        paths = self.two(data)
+        head = self.head(paths[0])
+        self.assertEqual((head["Upload-Concat"], head["Upload-Offset"], head["Upload-Length"], head["Link"]),
+                         ("partial", "1000001", "1000001", None))
+        images = len(self.server.get("/images?limit=200").json()["items"])
+        name = base64.b64encode("ganz.jpg".encode()).decode()
+        answer = self.final(*paths, **{"Upload-Metadata": f"filename {name}"})
+        self.assertEqual(answer.status, 201, answer)
+        job = self.check_job(answer, data)
+        self.assertEqual(job["response"]["image"]["filename"], "ganz.jpg")
+        self.assertEqual(len(self.server.get("/images?limit=200").json()["items"]), images + 1)
+        head = self.head(answer["Location"])
+        self.assertEqual((head.status, head["Upload-Concat"], head["Upload-Metadata"]),
+                         (200, "final;" + " ".join(paths), f"filename {name}"))
+        self.assertEqual((head["Upload-Offset"], head["Upload-Length"]), (str(len(data)), str(len(data))))
+        self.assertEqual(job_of(head), f'/jobs/{job["id"]}')
+        # Used again, by an absolute address; and what was there before is a duplicate.
+        again = self.final(self.server.url + paths[0], "https://elsewhere.example" + paths[1])
+        self.check_job(again, data)
+        self.assertNotEqual(job_of(again), job_of(answer))
+
+    def test_final_takes_no_bytes(self):
+        data = image("small.jpg")
+        paths = self.partial(data[:500]), self.partial(data[500:])
+        answer = self.final(*paths, body=b"x", **CHUNK)
+        self.assertEqual((answer.status, answer.json()["code"]), (403, "final_upload"))
+        done = self.final(*paths)["Location"]
+        waiting = self.final(paths[0], self.partial(data[500:], 0))["Location"]
+        for path in (done, waiting):
+            for offset in (0, len(data)):
+                answer = patch(self.server, path, offset, b"")
+                self.assertEqual((answer.status, answer.json()["code"]), (403, "final_upload"))
+        self.assertEqual(self.server.request("DELETE", waiting, headers=TUS).status, 204)
+        self.assertEqual(self.head(waiting).status, 410)
+        self.assertEqual(patch(self.server, waiting, 0, b"").status, 410)
+
+    def test_unfinished_parts(self):
+        data = large()
+        first, second = self.partial(data[:800_000]), self.partial(data[800_000:], 100)
+        answer = self.final(first, second)
+        self.assertEqual((answer.status, answer["Upload-Offset"], answer["Link"]), (201, None, None), answer)
+        path = answer["Location"]
+        head = self.head(path)
+        self.assertEqual((head.status, head["Upload-Offset"], head["Upload-Length"], head["Upload-Concat"]),
+                         (200, None, str(len(data)), f"final;{first} {second}"))
+        self.assertEqual(patch(self.server, second, 100, data[800_100:]).status, 204)
+        head = self.head(path)
+        self.assertEqual((head.status, head["Upload-Offset"]), (200, str(len(data))))
+        self.check_job(head, data)
+
+    def test_deferred_part(self):
+        data = image("small.jpg")
+        answer = self.server.request("POST", "/uploads", body=data, headers={
+            **CHUNK, "Upload-Defer-Length": "1", "Upload-Concat": "partial"})
+        part = answer["Location"]
+        final = self.final(part)["Location"]
+        head = self.head(final)
+        self.assertEqual((head["Upload-Length"], head["Upload-Offset"], head["Upload-Defer-Length"]), (None,) * 3)
+        answer = self.server.request("PATCH", part, body=b"", headers={
+            **CHUNK, "Upload-Offset": str(len(data)), "Upload-Length": str(len(data))})
+        self.assertEqual(answer.status, 204)
+        self.check_job(self.head(final), data)
+
+    def test_refusals(self):
+        data = image("small.jpg")
+        part = self.partial(data)
+        plain = create(self.server, 10)["Location"]
+        gone = self.partial(data, 0)
+        self.server.request("DELETE", gone, headers=TUS)
+        for paths, status, code in (
+                ([], 400, "invalid_header"), (["/uploads/x"], 400, "invalid_header"), ([plain], 400, "invalid_header"),
+                ([part + "," + part], 400, "invalid_header"), ([part] * 65, 400, "invalid_header"),
+                (["/uploads/" + "0" * 32], 404, "not_found"), ([part, gone], 410, "gone")):
+            answer = self.final(*paths)
+            self.assertEqual((answer.status, answer.json()["code"], answer["Location"]), (status, code, None), paths)
+        self.assertIn(gone, self.final(part, gone).json()["detail"])
+        for headers in ({"Upload-Length": "5"}, {"Upload-Defer-Length": "1"}):
+            self.assertEqual(self.final(part, **headers).status, 400)
+        for value in ("Partial", "partial;", "final", "other"):
+            answer = self.server.request("POST", "/uploads", headers={
+                **TUS, "Upload-Length": "5", "Upload-Concat": value})
+            self.assertEqual(answer.status, 400, value)
+        text = b"no photo at all\n" * 10000
+        halves = self.partial(text[:7]), self.partial(text[7:])
+        answer = self.final(*halves)
+        self.assertEqual((answer.status, answer.json()["code"], answer["Location"]), (415, "unsupported_type", None))
+
+    def test_limit_of_the_whole(self):
+        data = image("small.jpg")
+        with Server("--max-file", str(len(data))) as server:
+            paths = self.partial(data, server=server), self.partial(b"x", server=server)
+            answer = self.final(*paths, server=server)
+            self.assertEqual((answer.status, answer.json()["limit"], answer.json()["value"]),
+                             (413, len(data), len(data) + 1), answer)
+            self.assertEqual(self.final(paths[0], server=server).status, 201)
+
+    def test_checksums_and_breaks_of_parts(self):
+        data = large()
+        first = self.partial(data[:900_000], 0)
+        answer = self.server.request("PATCH", first, body=data[:900_000], headers={
+            **CHUNK, "Upload-Offset": "0", "Upload-Checksum": checksum("sha1", b"other")})
+        self.assertEqual(answer.status, 460)
+        broken_patch(self.server, first, 0, data[:900_000], 300_000)
+        self.assertEqual(offset_of(self.server, first), 300_000)
+        rest = data[300_000:900_000]
+        answer = self.server.request("PATCH", first, body=rest, headers={
+            **CHUNK, "Upload-Offset": "300000", "Upload-Checksum": checksum("sha256", rest)})
+        self.assertEqual(answer.status, 204)
+        self.check_job(self.final(first, self.partial(data[900_000:])), data)
+
+    def test_restart_between(self):
+        data = large()
+        with Server() as server:
+            paths = self.partial(data[:10], server=server), self.partial(data[10:], 500, server=server)
+            path = self.final(*paths, server=server)["Location"]
+            server.kill()
+            server.start()
+            self.assertEqual(patch(server, paths[1], 500, data[510:]).status, 204)
+            server.kill()
+            server.start()
+            job = server.wait_job(job_of(server.head(path, Tus_Resumable="1.0.0")))
+            self.assertEqual(job["response"]["image"]["sha256"], hashlib.sha256(data).hexdigest())
+
+    def test_another_key(self):
+        data = image("small.jpg")
+        with Server() as server:
+            part = self.partial(data, server=server)
+            keys = [make_key(server, "write") for _ in range(2)]
+            wait_until_closed(server)
+            mine = server.request("POST", "/uploads", body=data, headers={
+                **CHUNK, "Upload-Length": str(len(data)), "Upload-Concat": "partial",
+                "Authorization": f"Bearer {keys[0]}"})["Location"]
+            for key, path, status in ((keys[1], mine, 403), (keys[0], part, 403), (keys[0], mine, 201)):
+                answer = self.final(path, server=server, Authorization=f"Bearer {key}")
+                self.assertEqual(answer.status, status, answer)
+
+    def test_many_finals_of_the_same_parts_at_once(self):
+        data = large()
+        paths = self.two(data)
+        answers = []
+        threads = [threading.Thread(target=lambda: answers.append(self.final(*paths))) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual([answer.status for answer in answers], [201] * 8)
+        self.assertEqual(len({job_of(answer) for answer in answers}), 8)
+        for answer in answers:
+            self.check_job(answer, data)
+
+
 class Core(Extensions):
     def test_options_lists_what_is_there(self):
         answer = self.server.request("OPTIONS", "/uploads")
@@ -302,10 +481,9 @@ class Core(Extensions):
         self.assertEqual(answer.status, 204)
         answer = self.override(path, "HEAD", **TUS)
         self.assertEqual((answer.status, answer["Upload-Offset"]), (410, None))
-        for method in ("OPTIONS",):
-            for target in ("/uploads", path):
-                answer = self.override(target, method)
-                self.assertEqual((answer.status, answer["Tus-Version"]), (204, "1.0.0"))
+        for target in ("/uploads", path):
+            answer = self.override(target, "OPTIONS")
+            self.assertEqual((answer.status, answer["Tus-Version"]), (204, "1.0.0"))
         for method in ("GET", "patch", "POST", ""):
             self.assertEqual(self.override(path, method, **TUS).status, 405, method)
         for method in ("PATCH", "DELETE", "HEAD"):
@@ -334,7 +512,7 @@ class Core(Extensions):
 
 
 EXTENSIONS = ["creation", "creation-with-upload", "creation-defer-length", "termination", "expiration",
-              "checksum", "checksum-trailer"]
+              "checksum", "checksum-trailer", "concatenation", "concatenation-unfinished"]
 
 if __name__ == "__main__":
     harness.main()

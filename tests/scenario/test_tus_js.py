@@ -61,6 +61,14 @@ class TusJs(unittest.TestCase):
         self.assertGreater(len(result["requests"]), 3)
         self.check(result)
 
+    def test_parallel_uploads(self):
+        """Parts at once, then one final upload of them."""
+        for flags in ((), ("--chunk", "300000")):
+            result = self.run_client("--parallel", "4", *flags)
+            self.assertEqual(result["requests"].count(["POST", 201]), 5)
+            self.assertEqual(result["requests"][-1], ["POST", 201])
+            self.check(result)
+
     def test_abort_and_resume(self):
         result = self.run_client("--break-at", "700000", "--chunk", "300000")
         self.assertIn(["HEAD", 200], result["requests"])

@@ -1,6 +1,6 @@
 // Uploads a file with tus-js-client as a browser or Node program would, and prints one JSON line.
 // node upload.js URL FILE [--chunk BYTES] [--break-at BYTES] [--with-upload] [--terminate]
-//     [--defer-length] [--protocol ietf-draft-03|ietf-draft-05 [--then PROTOCOL]]
+//     [--defer-length] [--parallel COUNT] [--protocol ietf-draft-03|ietf-draft-05 [--then PROTOCOL]]
 // With a protocol it is tus-js-client 5, which speaks it; after a break it goes on in another.
 import fs from "node:fs";
 import { PassThrough } from "node:stream";
@@ -14,6 +14,7 @@ const protocol = word("--protocol");
 const tus = await import(protocol ? "tus-js-client-5" : "tus-js-client");
 const breakAt = value("--break-at");
 const chunkSize = value("--chunk") ?? Infinity;
+const parallelUploads = value("--parallel") ?? 1;
 const result = { requests: [], job: null };
 
 // With a file's own stream tus-js-client 4 takes the end of a chunk for the end of the file.
@@ -30,9 +31,11 @@ const begin = (uploadUrl) =>
             uploadUrl,
             chunkSize,
             ...(protocol ? { protocol: uploadUrl ? (word("--then") ?? protocol) : protocol } : {}),
-            ...(flags.includes("--defer-length")
-                ? { uploadLengthDeferred: true }
-                : { uploadSize: fs.statSync(path).size }),
+            ...(parallelUploads > 1
+                ? { parallelUploads }
+                : flags.includes("--defer-length")
+                  ? { uploadLengthDeferred: true }
+                  : { uploadSize: fs.statSync(path).size }),
             uploadDataDuringCreation: flags.includes("--with-upload"),
             retryDelays: [0, 200, 500],
             metadata: { filename: "from tus-js.jpg", filetype: "image/jpeg" },

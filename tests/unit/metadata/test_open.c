@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MIGRATIONS 3
+#define MIGRATIONS 4
 
 TestSuite(metadata_open, .init = directory_setup, .fini = directory_teardown);
 
@@ -128,6 +128,10 @@ Test(metadata_open, keys_of_the_first_version_never_expire)
 	struct ct_api_key_row row = { .expires_at = 1 };
 	cr_assert_eq(ct_connection_open(fixture.path, CT_CONNECTION_WRITER, &view), 0);
 	cr_assert_eq(ct_connection_migrate(view), 0);
+	cr_assert_eq(ct_connection_execute(view, "DROP INDEX upload_waiting;"
+						 "ALTER TABLE upload DROP COLUMN concat;"
+						 "ALTER TABLE upload DROP COLUMN kind"),
+	    0);
 	cr_assert_eq(ct_connection_execute(view,
 			 "ALTER TABLE api_key DROP COLUMN expires_at;"
 			 "ALTER TABLE upload DROP COLUMN repr_digest;"

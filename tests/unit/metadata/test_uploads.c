@@ -28,6 +28,8 @@ static void check_equal(const struct ct_upload_row *a, const struct ct_upload_ro
 	cr_expect_eq(a->has_repr_digest, b->has_repr_digest);
 	cr_expect(ct_digest_equal(&a->repr_digest, &b->repr_digest));
 	cr_expect_eq(a->awaits_end, b->awaits_end);
+	cr_expect_eq(a->kind, b->kind);
+	cr_expect_str_eq(a->concat, b->concat);
 }
 
 static struct ct_upload_row make_full(void)
@@ -52,10 +54,12 @@ static struct ct_upload_row make_full(void)
 		.has_repr_digest = true,
 		.repr_digest = { { 1, 2, 3 } },
 		.awaits_end = true,
+		.kind = CT_UPLOAD_FINAL,
 	};
 	row.at.offset = UINT64_C(1) << 40;
 	memset(row.at.hash_state, 0xff, 50);
 	memset(row.metadata, 'm', CT_UPLOAD_METADATA_MAX);
+	memset(row.concat, 'c', CT_UPLOAD_CONCAT_MAX);
 	return row;
 }
 
@@ -117,6 +121,8 @@ RowsTest(metadata_uploads, update_writes_its_fields_and_no_others)
 	memcpy(change.filename, row.filename, sizeof(row.filename));
 	memcpy(change.metadata, row.metadata, sizeof(row.metadata));
 	memcpy(change.key_id, row.key_id, sizeof(row.key_id));
+	memcpy(change.concat, row.concat, sizeof(row.concat));
+	change.kind = row.kind;
 	memcpy(change.owner, row.owner, sizeof(row.owner));
 	change.created_at = row.created_at;
 	change.lease_until = row.lease_until;
@@ -197,4 +203,59 @@ RowsTest(metadata_uploads, states_have_names)
 {
 	cr_expect_str_eq(ct_upload_state_name(CT_UPLOAD_RECEIVING), "receiving");
 	cr_expect_str_eq(ct_upload_state_name(CT_UPLOAD_CANCELED), "canceled");
+}
+
+static struct ct_upload_row make_kind(int number, enum ct_upload_kind kind, int64_t expires_at)
+{
+	struct ct_upload_row row = make_upload(number, expires_at);
+
+	row.kind = kind;
+	cr_assert_eq(ct_upload_insert(fixture.view, &row), 0);
+	return row;
+}
+
+RowsTest(metadata_uploads, those_that_wait_are_listed_by_id)
+{
+	struct ct_upload_row rows[4];
+	struct ct_upload_row first = make_kind(1, CT_UPLOAD_FINAL, 10);
+	(void)make_kind(2, CT_UPLOAD_PARTIAL, 10);
+	(void)make_kind(3, CT_UPLOAD_PLAIN, 10);
+	struct ct_upload_row last = make_kind(4, CT_UPLOAD_FINAL, 10);
+	struct ct_upload_row done = make_kind(5, CT_UPLOAD_FINAL, 10);
+
+	done.state = CT_UPLOAD_DONE;
+	cr_assert_eq(ct_upload_update(fixture.view, &done), 0);
+	cr_assert_eq(ct_upload_list_waiting(fixture.view, "", rows, 4), 2);
+	cr_expect_str_eq(rows[0].id, first.id);
+	cr_expect_str_eq(rows[1].id, last.id);
+	cr_assert_eq(ct_upload_list_waiting(fixture.view, first.id, rows, 4), 1);
+	cr_expect_str_eq(rows[0].id, last.id);
+	cr_expect_eq(ct_upload_list_waiting(fixture.view, last.id, rows, 4), 0);
+	cr_expect_eq(ct_upload_list_waiting(fixture.view, "", rows, 1), 1);
+}
+
+static int64_t expiry_of(const struct ct_upload_row *row)
+{
+	struct ct_upload_row got;
+
+	cr_assert_eq(ct_upload_get(fixture.view, row->id, &got), 0);
+	return got.expires_at;
+}
+
+RowsTest(metadata_uploads, only_parts_are_hastened_and_never_put_off)
+{
+	struct ct_upload_row part = make_kind(1, CT_UPLOAD_PARTIAL, 100);
+	struct ct_upload_row plain = make_kind(2, CT_UPLOAD_PLAIN, 100);
+	struct ct_upload_row ended = make_kind(3, CT_UPLOAD_PARTIAL, 100);
+
+	ended.state = CT_UPLOAD_CANCELED;
+	cr_assert_eq(ct_upload_update(fixture.view, &ended), 0);
+	cr_expect_eq(ct_upload_hasten(fixture.view, part.id, 200), 0);
+	cr_expect_eq(expiry_of(&part), 100);
+	cr_expect_eq(ct_upload_hasten(fixture.view, part.id, 50), 0);
+	cr_expect_eq(expiry_of(&part), 50);
+	cr_expect_eq(ct_upload_hasten(fixture.view, plain.id, 50), 0);
+	cr_expect_eq(expiry_of(&plain), 100);
+	cr_expect_eq(ct_upload_hasten(fixture.view, ended.id, 50), 0);
+	cr_expect_eq(expiry_of(&ended), 100);
 }

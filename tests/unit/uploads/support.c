@@ -181,6 +181,15 @@ int create_as(struct ct_session *session, const struct ct_session_start *start)
 	return await(&awaited, ct_session_create(session, start, done, &awaited));
 }
 
+int join(
+    struct ct_session *session, const struct ct_session_start *start, const struct ct_parts *parts)
+{
+	struct awaited awaited;
+
+	await_begin(&awaited);
+	return await(&awaited, ct_session_join(session, start, parts, done, &awaited));
+}
+
 int create(struct ct_session *session, uint64_t length)
 {
 	struct ct_session_start start = {

@@ -8,6 +8,7 @@
 #include "base/thread_pool.h"
 #include "calotype/blob_backend.h"
 #include "uploads/session.h"
+#include "uploads/session_join.h"
 #include "uploads/uploads_priv.h"
 #include "metadata/uploads.h"
 
@@ -38,6 +39,8 @@ char *make_text(size_t length);
 struct ct_session *session_new(struct fixture *fixture);
 int create(struct ct_session *session, uint64_t length);
 int create_as(struct ct_session *session, const struct ct_session_start *start);
+int join(
+    struct ct_session *session, const struct ct_session_start *start, const struct ct_parts *parts);
 int open_for(struct ct_session *session, const char *id, enum ct_session_purpose purpose,
     uint64_t offset, uint64_t body_bytes);
 /* For appending, and says how long the upload is. */

@@ -3,6 +3,7 @@
 
 #include "uploads/accept.h"
 #include "uploads/filename.h"
+#include "uploads/parts.h"
 #include "uploads/sniff.h"
 #include "uploads/tus_checksum.h"
 #include "uploads/tus_metadata.h"
@@ -285,4 +286,68 @@ Test(tus_checksum, compares_the_whole_chunk)
 		cr_expect_not(matches(sha256, "hello worl", later));
 		cr_expect_not(matches(sha1, "", later));
 	}
+}
+
+#define ID_A "0123456789abcdef0123456789abcdef"
+#define ID_B "ffffffffffffffffffffffffffffffff"
+
+static int parse_parts(const char *field, struct ct_parts *ret_parts)
+{
+	return ct_parts_parse(ct_slice_from_string(field), ret_parts);
+}
+
+Test(parts, takes_addresses_of_any_form)
+{
+	static const char *const fields[] = { "final;/uploads/" ID_A " /uploads/" ID_B,
+		"final;http://a.example/uploads/" ID_A " https://b.example:1/x/uploads/" ID_B,
+		"final;uploads/" ID_A " //c.example/uploads/" ID_B };
+	struct ct_parts parts;
+
+	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+		cr_assert_eq(parse_parts(fields[i], &parts), 0, "%s", fields[i]);
+		cr_expect_eq(parts.kind, CT_UPLOAD_FINAL);
+		cr_assert_eq(parts.count, 2);
+		cr_expect_str_eq(parts.ids[0], ID_A);
+		cr_expect_str_eq(parts.ids[1], ID_B);
+	}
+	cr_assert_eq(parse_parts("partial", &parts), 0);
+	cr_expect_eq(parts.kind, CT_UPLOAD_PARTIAL);
+	cr_expect_eq(parts.count, 0);
+}
+
+Test(parts, refuses_what_is_malformed)
+{
+	static const char *const fields[] = { "", "partial;", "Partial", "final", "final;",
+		"final; ", "final;" ID_A, "final;/jobs/" ID_A, "final;/uploads/" ID_A " ",
+		"final; /uploads/" ID_A, "final;/uploads/" ID_A "  /uploads/" ID_B,
+		"final;/uploads/" ID_A "/", "final;/uploads/" ID_A "?x", "final;/uploads/x",
+		"final;/uploads/" ID_A ",/uploads/" ID_B, "final;/uploads/" ID_A "\t/uploads/" ID_B,
+		"final;\x01/uploads/" ID_A, "final /uploads/" ID_A };
+	struct ct_parts parts;
+
+	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
+		cr_expect_eq(parse_parts(fields[i], &parts), -EINVAL, "%s", fields[i]);
+	cr_expect_eq(ct_parts_parse(CT_SLICE_ABSENT, &parts), -EINVAL);
+}
+
+Test(parts, has_limits)
+{
+	char field[CT_UPLOAD_CONCAT_MAX + 64] = "final;";
+	size_t length = strlen(field);
+	struct ct_parts parts;
+
+	for (int i = 0; i < CT_PARTS_MAX; i++)
+		length += (size_t)snprintf(
+		    field + length, sizeof(field) - length, "%s/uploads/" ID_A, i > 0 ? " " : "");
+	cr_expect_eq(parse_parts(field, &parts), 0);
+	cr_expect_eq(parts.count, CT_PARTS_MAX);
+	(void)snprintf(field + length, sizeof(field) - length, " /uploads/" ID_A);
+	cr_expect_eq(parse_parts(field, &parts), -ENAMETOOLONG);
+	(void)snprintf(
+	    field, sizeof(field), "final;http://%0*d/uploads/" ID_A, CT_UPLOAD_CONCAT_MAX - 54, 1);
+	cr_expect_eq(strlen(field), CT_UPLOAD_CONCAT_MAX);
+	cr_expect_eq(parse_parts(field, &parts), 0);
+	(void)snprintf(
+	    field, sizeof(field), "final;http://%0*d/uploads/" ID_A, CT_UPLOAD_CONCAT_MAX - 53, 1);
+	cr_expect_eq(parse_parts(field, &parts), -ENAMETOOLONG);
 }
