@@ -33,6 +33,7 @@ TUS = {"Tus-Resumable": "1.0.0"}
 BROKEN = (OSError, http.client.HTTPException)
 CLIENTS = 8
 RACERS = 8
+LEAST_KILLS = 3
 SHARED = 4  # contents that a third of the files have
 GRACE_S = 1
 # Of the housekeeper: its rounds begin so long after the start and after each other, about.
@@ -302,19 +303,23 @@ class World:
         self.lives += 1
         self.up.set()
 
+    def is_wanted(self):
+        """Another kill."""
+        return self.lives <= LEAST_KILLS or any(client.is_alive() for client in self.clients)
+
     def run(self, progress=lambda text: None):
         """The load and the kills, to the end of the load; then one life without a kill."""
         dice = random.Random(f"{self.seed}.kills")
         self.begin_life()
         for client in [*self.clients, *self.racers]:
             client.start()
-        while any(client.is_alive() for client in self.clients):
+        while self.is_wanted():
             # Some right at the start; some after a sweep or two.
             until = time.monotonic() + dice.choice((dice.uniform(0, 0.2), dice.uniform(0.3, 3.5),
                                                     dice.uniform(0.3, 3.5)))
-            while time.monotonic() < until and any(c.is_alive() for c in self.clients):
+            while time.monotonic() < until and self.is_wanted():
                 time.sleep(0.002)
-            if not any(client.is_alive() for client in self.clients):
+            if not self.is_wanted():
                 break
             self.up.clear()
             if self.server.process.poll() is not None:
