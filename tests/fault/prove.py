@@ -109,7 +109,7 @@ def model(options):
 PARTS = {"calls": calls, "power": power, "kills": killed, "model": model, "hostile": hostiles,
          "sabotage": defects}
 # What each option is when it is not given: in the long form, in the short one.
-DEFAULTS = {"rounds": (20, 2), "limit": (None, 2), "uploads": (1000, 40),
+DEFAULTS = {"rounds": (20, 2), "limit": (None, 2), "uploads": (1000, 30),
             "operations": (1000000, 100000), "mutants": (20000, 500)}
 
 

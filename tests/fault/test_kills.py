@@ -9,7 +9,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "scenario")
 import harness  # noqa: E402
 import kills  # noqa: E402
 
-UPLOADS = 1000 if harness.LONG else 40
+UPLOADS = 1000 if harness.LONG else 30
 
 
 class Kills(unittest.TestCase):
