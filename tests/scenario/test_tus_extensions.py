@@ -349,6 +349,17 @@ class Concat(Extensions):
         self.assertEqual((head.status, head["Upload-Offset"]), (200, str(len(data))))
         self.check_job(head, data)
 
+    def test_other_protocol(self):
+        """What is joined, and how, only tus can tell."""
+        data = image("small.jpg")
+        part = self.partial(data[:900])
+        for path, offset, code in ((part, 900, "partial_upload"), (self.final(self.partial(data))["Location"], len(data),
+                                                                   "final_upload")):
+            answer = self.server.request("PATCH", path, body=b"", headers={
+                "Content-Type": "application/partial-upload", "Upload-Offset": str(offset), "Upload-Complete": "?1"})
+            self.assertEqual((answer.status, answer.json()["code"]), (403, code), answer)
+        self.assertEqual(offset_of(self.server, part), 900)
+
     def test_deferred_part(self):
         data = image("small.jpg")
         answer = self.server.request("POST", "/uploads", body=data, headers={

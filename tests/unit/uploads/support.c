@@ -217,6 +217,20 @@ int open_for(struct ct_session *session, const char *id, enum ct_session_purpose
 	return await(&awaited, ct_session_open(session, &open, done, &awaited));
 }
 
+int open_to_end(struct ct_session *session, const char *id, uint64_t offset)
+{
+	struct awaited awaited;
+	struct ct_session_open open = {
+		.id = id,
+		.purpose = CT_SESSION_APPEND,
+		.offset = offset,
+		.awaits_end = true,
+	};
+
+	await_begin(&awaited);
+	return await(&awaited, ct_session_open(session, &open, done, &awaited));
+}
+
 int open_telling(struct ct_session *session, const char *id, uint64_t offset, uint64_t body_bytes,
     uint64_t length)
 {

@@ -43,6 +43,8 @@ int join(
     struct ct_session *session, const struct ct_session_start *start, const struct ct_parts *parts);
 int open_for(struct ct_session *session, const char *id, enum ct_session_purpose purpose,
     uint64_t offset, uint64_t body_bytes);
+/* For appending without a byte, by a client that will tell the end. */
+int open_to_end(struct ct_session *session, const char *id, uint64_t offset);
 /* For appending, and says how long the upload is. */
 int open_telling(struct ct_session *session, const char *id, uint64_t offset, uint64_t body_bytes,
     uint64_t length);

@@ -192,6 +192,9 @@ Test(join, a_complete_part_waits)
 	session = session_new(&fixture);
 	cr_expect_eq(open_for(session, id, CT_SESSION_APPEND, LENGTH, 1), CT_ERROR_TOO_LARGE);
 	end(&fixture, session);
+	session = session_new(&fixture);
+	cr_expect_eq(open_to_end(session, id, LENGTH), CT_ERROR_PARTIAL_UPLOAD);
+	end(&fixture, session);
 	cr_expect_eq(count_images(&fixture), 0);
 	ct_clock_shift_wall_ms(CT_UPLOADS_EXPIRY_MS + 1000);
 	cr_assert_eq(ct_uploads_tick(fixture.uploads), 0);
