@@ -35,8 +35,7 @@ static const char claim_sql[] =
 static const char next_run_at_sql[] =
     "SELECT run_at FROM job INDEXED BY job_queued WHERE state = 0 AND run_at > ? "
     "ORDER BY run_at LIMIT 1";
-static const char count_queued_sql[] =
-    "SELECT count(*) FROM job INDEXED BY job_queued WHERE state = 0";
+static const char get_queued_sql[] = "SELECT figure FROM tally WHERE name = 'job_queued'";
 static const char heartbeat_sql[] =
     "UPDATE job SET lease_until = ? WHERE id = ? AND token = ? AND state = 1";
 static const char set_progress_sql[] =
@@ -214,9 +213,9 @@ int ct_job_get_first_run_at(struct ct_metadata_view *view, int64_t *ret_run_at)
 	return get_next_run_at(view, INT64_MIN, ret_run_at);
 }
 
-int ct_job_count_queued(struct ct_metadata_view *view, int64_t *ret_count)
+int ct_job_get_queued(struct ct_metadata_view *view, int64_t *ret_count)
 {
-	ct_cleanup(ct_query_done) struct ct_query query = ct_query_begin(view, count_queued_sql);
+	ct_cleanup(ct_query_done) struct ct_query query = ct_query_begin(view, get_queued_sql);
 	int r = ct_query_one(&query);
 	if (r < 0)
 		return r;

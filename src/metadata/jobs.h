@@ -75,7 +75,7 @@ int ct_job_postpone(struct ct_metadata_view *view, const char *id, int64_t token
 int ct_job_forget_image(struct ct_metadata_view *view, const char *id);
 /* A failed or canceled one is queued anew, due now, with all its attempts. CT_ERROR_NOT_FOUND. */
 int ct_job_revive(struct ct_metadata_view *view, const char *id, int64_t now);
-/* Jobs that are queued, counted at open and kept by the writer since: no scan. */
+/* Jobs that are queued, read from the tally at the open and kept by the writer since. */
 int64_t ct_job_queued_count(struct ct_metadata *metadata);
 /* The run_at of the queued job that is due first, 0 when none is queued. By index. */
 int ct_job_get_first_run_at(struct ct_metadata_view *view, int64_t *ret_run_at);

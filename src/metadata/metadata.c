@@ -78,9 +78,9 @@ static int prepare(
 	int r = ct_connection_migrate(view);
 	if (r < 0)
 		return r;
-	r = ct_upload_count_receiving(view, &ret_counts->receiving);
+	r = ct_upload_get_receiving(view, &ret_counts->receiving);
 	if (r >= 0)
-		r = ct_job_count_queued(view, &ret_counts->queued);
+		r = ct_job_get_queued(view, &ret_counts->queued);
 	if (r < 0)
 		return r;
 	reserve_log(path);

@@ -37,9 +37,9 @@ void ct_reader_pool_free(struct ct_reader_pool *pool);
 int ct_reader_pool_borrow(struct ct_reader_pool *pool, struct ct_metadata_view **ret_view);
 void ct_reader_pool_give_back(struct ct_reader_pool *pool, struct ct_metadata_view *view);
 
-/* Uploads that are receiving: by the partial index, so at most as many steps as there are. */
-int ct_upload_count_receiving(struct ct_metadata_view *view, int64_t *ret_count);
+/* How many uploads are receiving: the row of `tally` that the triggers keep, so no count. */
+int ct_upload_get_receiving(struct ct_metadata_view *view, int64_t *ret_count);
 /* Jobs that are queued, in the same way. */
-int ct_job_count_queued(struct ct_metadata_view *view, int64_t *ret_count);
+int ct_job_get_queued(struct ct_metadata_view *view, int64_t *ret_count);
 
 #endif

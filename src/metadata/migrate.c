@@ -17,6 +17,8 @@ static const char *const migrations[] = {
 	,
 #include "0004_upload_parts.inc"
 	,
+#include "0005_tally.inc"
+	,
 };
 
 #define MIGRATION_COUNT ((int64_t)(sizeof(migrations) / sizeof(migrations[0])))

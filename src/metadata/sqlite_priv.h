@@ -39,7 +39,7 @@ struct ct_statement_slot {
 	struct sqlite3_stmt *statement;
 };
 
-/* Rows that are counted at the open and kept count of since: no scan. */
+/* How many rows there are: read from `tally` at the open and kept count of since. */
 struct ct_row_counts {
 	int64_t receiving; /* uploads */
 	int64_t queued;	   /* jobs */

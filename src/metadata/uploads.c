@@ -38,8 +38,7 @@ static const char list_finishing_sql[] =
 static const char purge_sql[] =
     "DELETE FROM upload WHERE rowid IN (SELECT rowid FROM upload INDEXED BY upload_ended "
     "WHERE state >= 2 AND updated_at < ? ORDER BY updated_at LIMIT ?)";
-static const char count_receiving_sql[] =
-    "SELECT count(*) FROM upload INDEXED BY upload_receiving WHERE state = 0";
+static const char get_receiving_sql[] = "SELECT figure FROM tally WHERE name = 'upload_receiving'";
 
 const char *ct_upload_state_name(enum ct_upload_state state)
 {
@@ -286,9 +285,9 @@ int ct_upload_purge(struct ct_metadata_view *view, int64_t before, int limit)
 	return ct_query_run(&query);
 }
 
-int ct_upload_count_receiving(struct ct_metadata_view *view, int64_t *ret_count)
+int ct_upload_get_receiving(struct ct_metadata_view *view, int64_t *ret_count)
 {
-	ct_cleanup(ct_query_done) struct ct_query query = ct_query_begin(view, count_receiving_sql);
+	ct_cleanup(ct_query_done) struct ct_query query = ct_query_begin(view, get_receiving_sql);
 	int r = ct_query_one(&query);
 	if (r < 0)
 		return r;

@@ -79,7 +79,7 @@ int ct_upload_list_finishing(
     struct ct_metadata_view *view, int64_t before, struct ct_upload_row *ret_rows, int capacity);
 /* Ended uploads (done, refused, expired, canceled) older than `before` are forgotten; count. */
 int ct_upload_purge(struct ct_metadata_view *view, int64_t before, int limit);
-/* Uploads that are receiving, counted at open and kept by the writer since: no scan. */
+/* Uploads that are receiving, read from the tally at the open and kept by the writer since. */
 int64_t ct_upload_open_count(struct ct_metadata *metadata);
 
 #endif
