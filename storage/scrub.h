@@ -29,8 +29,8 @@ int ct_scrub_new(const struct ct_scrub_options *options, struct ct_scrub **ret_s
 void ct_scrub_free(struct ct_scrub *scrub); /* NULL is allowed */
 
 /*
- * Hashes about `budget_bytes` more (a file counts for at least 4 KiB, a directory too); a large
- * file goes on at the next step. Adds what it read to `*read_bytes`. BLOCKING.
+ * Hashes about `budget_bytes` more (a file counts for at least 4 KiB, a directory for 64 KiB); a
+ * large file goes on at the next step. Adds what it read to `*read_bytes`. BLOCKING.
  */
 int ct_scrub_step(struct ct_scrub *scrub, uint64_t budget_bytes, uint64_t *read_bytes);
 
