@@ -38,8 +38,8 @@ struct ct_cache;
 #define CT_CACHE_MEMORY_MAX (16u << 20)
 
 /*
- * Bodies in memory from 96 KiB up lie in sealed memory files, from which the kernel sends without a
- * copy; they count in whole pages. Where max_sealed descriptors are in use, they lie on the heap.
+ * Bodies in memory from 512 KiB up lie in sealed memory files, from which the kernel sends without
+ * a copy; they count in whole pages. Where max_sealed descriptors are in use, they lie on the heap.
  */
 
 struct ct_cache_options {

@@ -214,14 +214,17 @@ Test(sealed, from_a_size_on_and_in_whole_pages)
 	cache_stop();
 }
 
+#define LARGE ((size_t)600000)
+#define LARGE_PAGES ((uint64_t)147 * 4096)
+
 Test(sealed, on_the_heap_where_descriptors_are_used_up)
 {
 	cache_start(&(struct ct_cache_options){ .max_sealed = 2 }, 1, 8);
-	expect_entry("one", 100000, 25 * 4096, 1);
-	expect_entry("two", 100000, 25 * 4096, 1);
-	expect_entry("three", 100000, 100000, 0);
+	expect_entry("one", LARGE, LARGE_PAGES, 1);
+	expect_entry("two", LARGE, LARGE_PAGES, 1);
+	expect_entry("three", LARGE, LARGE, 0);
 	ct_cache_purge_tag(cache, "image");
-	expect_entry("four", 100000, 25 * 4096, 1);
+	expect_entry("four", LARGE, LARGE_PAGES, 1);
 	cache_stop();
 }
 
@@ -239,7 +242,7 @@ Test(sealed, on_the_heap_where_the_kernel_refuses)
 	while (count < 256 && (all[count] = dup(0)) >= 0)
 		count++;
 	cr_assert_lt(count, 256);
-	expect_entry("key", 100000, 100000, 0);
+	expect_entry("key", LARGE, LARGE, 0);
 	while (count > 0)
 		(void)close(all[--count]);
 	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
