@@ -192,7 +192,7 @@ class Leavers(unittest.TestCase):
 
     def test_2_a_client_that_is_killed(self):
         client = subprocess.Popen(["curl", "-s", "-H", "Prefer: wait=45", self.server.url + self.path])
-        time.sleep(1 * SLOW)
+        time.sleep(0.5 * SLOW)
         self.assertEqual(self.ended(), 0)
         client.kill()
         client.wait()
@@ -204,7 +204,7 @@ class Leavers(unittest.TestCase):
         time.sleep(0.3)
         for client in (new, old):
             client.shutdown(socket.SHUT_WR)
-        time.sleep(2)
+        time.sleep(1)
         self.assertEqual(self.ended(), 0)
         self.server.request("DELETE", self.path)
         said = []
@@ -254,7 +254,7 @@ class Leavers(unittest.TestCase):
         time.sleep(0.3)
         connection.sock.shutdown(socket.SHUT_WR)
         later.shutdown(socket.SHUT_WR)
-        time.sleep(1)
+        time.sleep(0.6)
         later.close()  # its kernel has already taken the interim response unread: a reset
         self.wait_until_ended(1, 3)
         self.server.request("DELETE", self.path)

@@ -57,13 +57,13 @@ class Durability(unittest.TestCase):
             self.assertNotIn("durability", answer.json()["jobs"][0])
 
     def test_async_flushes_a_database_elsewhere_too(self):
-        """Each 5 s, and at the end: the bytes, then the rows, each where it lies."""
+        """At the end, and each 5 s (the long form): the bytes, then the rows, each where it lies."""
         with tempfile.TemporaryDirectory() as folder:
             rows, trace = pathlib.Path(folder, "rows"), pathlib.Path(folder, "trace")
             rows.mkdir()
 
             def flushed(text):
-                return re.findall(r"syncfs\(\d+<([^>]+)>\)", text)
+                return re.findall(r"syncfs\(\d+<([^>]+)>", text)
 
             with Server("--durability", "async", "--database", str(rows / "calotype.db")) as server:
                 tracer = subprocess.Popen(
@@ -71,14 +71,20 @@ class Durability(unittest.TestCase):
                      "-p", str(server.process.pid)], stderr=subprocess.PIPE)
                 self.assertIn(b"attached", tracer.stderr.readline())
                 server.upload(image("small.jpg"))
-                wait_for(lambda: str(rows) in flushed(trace.read_text()))
+                # A search for leaks at the end needs to be alone, so then it is not traced.
+                is_asan = harness.VARIANT == "asan"
+                if harness.LONG or is_asan:
+                    wait_for(lambda: str(rows) in flushed(trace.read_text()))
+                    create(server, 10)
+                if is_asan:
+                    tracer.terminate()
+                    tracer.communicate()
+                server.stop()
+                if not is_asan:
+                    tracer.communicate()
                 seen = flushed(trace.read_text())
                 self.assertIn(str(server.data), seen[:seen.index(str(rows))])
-                before = trace.read_text()
-                create(server, 10)
-                server.stop()
-                tracer.communicate()
-                self.assertIn(str(rows), flushed(trace.read_text()[len(before):]))
+                self.assertEqual(seen.count(str(rows)), 2 if harness.LONG and not is_asan else 1)
 
     def test_async_serves_nothing_that_a_power_cut_has_torn(self):
         """The row is there, the bytes are short or gone, as after a power cut."""
