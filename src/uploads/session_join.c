@@ -24,6 +24,7 @@
 #include "calotype/blob_upkeep.h"
 #include "calotype/error.h"
 #include "metadata/uploads.h"
+#include "metrics/metrics.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -167,6 +168,32 @@ static int take(const void *data, size_t length, void *arg)
 	return ct_session_take(arg, data, length);
 }
 
+static int run_refuse_part(struct ct_metadata_view *view, void *arg)
+{
+	return ct_upload_update(view, arg);
+}
+
+/* Or its client would go on to believe in it. While it is held, nobody else changes its row. */
+static void refuse_damaged_part(struct ct_session *session)
+{
+	const struct ct_uploads_options *options = &session->uploads->options;
+	struct ct_upload_row *part = &session->join->part;
+
+	part->state = CT_UPLOAD_REFUSED;
+	part->refusal = CT_ERROR_STAGING_DAMAGED;
+	part->updated_at = ct_clock_wall_ms();
+	(void)snprintf(part->refusal_detail, sizeof(part->refusal_detail), "%s",
+	    ct_error_text(CT_ERROR_STAGING_DAMAGED));
+	int r = ct_metadata_write(options->metadata, run_refuse_part, part);
+	if (r == 0) {
+		ct_metrics_add(CT_METRIC_UPLOADS_REFUSED, 1);
+		/* A file that stays is swept later. */
+		(void)ct_blob_staging_remove(options->store, part->id);
+	}
+	ct_log(CT_LOG_WARNING, "upload.damaged", CT_LOG_TEXT("request", session->request_id),
+	    CT_LOG_TEXT("id", part->id), CT_LOG_CODE(r));
+}
+
 static int append_part(struct ct_session *session)
 {
 	struct ct_join *join = session->join;
@@ -178,9 +205,10 @@ static int append_part(struct ct_session *session)
 	if (!is_part_complete(&join->part))
 		return complain(session, id, CT_ERROR_GONE, "is not complete any more");
 	r = ct_blob_staged_read(session->uploads->options.store, id, &join->part.at, take, session);
-	if (r == CT_ERROR_STAGING_DAMAGED)
-		return complain(session, id, r, "is damaged; send it again as another one");
-	return r;
+	if (r != CT_ERROR_STAGING_DAMAGED)
+		return r;
+	refuse_damaged_part(session);
+	return complain(session, id, r, "is damaged; send it again as another one");
 }
 
 static void part_granted(void *arg, int result);

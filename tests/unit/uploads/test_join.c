@@ -453,7 +453,13 @@ Test(join, a_damaged_part_is_found)
 	flip(&fixture, ids[1], 170000);
 	cr_expect_eq(join_parts(&fixture, ids, 2, final), CT_ERROR_STAGING_DAMAGED);
 	cr_expect_eq(count_images(&fixture), 0);
-	flip(&fixture, ids[1], 170000);
+	cr_expect_eq(row_of(&fixture, ids[1]).state, CT_UPLOAD_REFUSED);
+	cr_expect_eq(row_of(&fixture, ids[0]).state, CT_UPLOAD_RECEIVING);
+	cr_expect_eq(count_staging(&fixture), 1);
+	cr_expect_eq(ct_upload_open_count(fixture.metadata), 1);
+	cr_expect_eq(join_parts(&fixture, ids, 2, final), CT_ERROR_GONE);
+	/* It is sent again. */
+	make_part(&fixture, data + FIRST, LENGTH - FIRST, LENGTH - FIRST, ids[1]);
 	cr_expect_eq(join_parts(&fixture, ids, 2, final), 0);
 	check_image(&fixture, final, data, LENGTH);
 	fixture_close(&fixture);
