@@ -308,12 +308,26 @@ static int stage_publish(void *backend, struct ct_blob_stage *stage, uint64_t si
 	return r;
 }
 
+/*
+ * How much is still to come is not known: an upload that waits holds what it has and no more. The
+ * blocks behind the end go; best effort.
+ */
+static void give_window_back(struct ct_blob_stage *stage)
+{
+	struct stat status;
+
+	if (fstat(stage->fd, &status) == 0)
+		(void)!ftruncate(stage->fd, status.st_size);
+}
+
 static void stage_close(void *backend, struct ct_blob_stage *stage, bool discard)
 {
 	struct ct_disk *disk = backend;
 
 	if (discard || !stage->is_named)
 		remove_name(disk, stage);
+	else if (stage->has_name && stage->declared_bytes == CT_BLOB_LENGTH_UNKNOWN)
+		give_window_back(stage);
 	stage_free(disk, stage);
 }
 

@@ -144,6 +144,15 @@ class Ietf(unittest.TestCase):
         self.assertEqual((answer.status, answer["Upload-Complete"]), (202, "?1"), answer)
         self.succeed(answer)
 
+    def test_one_of_unknown_length_that_waits_holds_what_it_has(self):
+        path = self.create(self.data[:1000])["Location"]
+        staged = self.server.data / "staging" / path.split("/")[-1]
+        end = time.monotonic() + 5 * harness.SLOW
+        while staged.stat().st_blocks * 512 > 1 << 20 and time.monotonic() < end:
+            time.sleep(0.05)  # the file is closed after the answer
+        self.assertLess(staged.stat().st_blocks * 512, 1 << 20)
+        self.succeed(self.append(path, 1000, self.data[1000:], True))
+
     def test_refusals_of_append(self):
         path = self.create(self.data[:100])["Location"]
         for headers, status in (
