@@ -249,7 +249,7 @@ static int build_resources(struct app *app)
 		.expiry_ms = (int64_t)config->upload_expiry.number * 1000,
 	    },
 	    &app->uploads);
-	return ct_start_explain_accept(config, r);
+	return ct_start_explain_uploads(config, r);
 }
 
 static int build_delivery(struct app *app)

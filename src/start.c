@@ -77,6 +77,17 @@ int ct_start_explain_accept(const struct ct_config *config, int error)
 	    "right would be image/jpeg,image/png or image/* or */*");
 }
 
+int ct_start_explain_uploads(const struct ct_config *config, int error)
+{
+	if (error != -ENOENT)
+		return ct_start_explain_accept(config, error);
+	ct_log(CT_LOG_ERROR, "start.no_file_types",
+	    CT_LOG_TEXT("detail",
+		"libmagic's database of file types cannot be loaded; install libmagic-mgc, and let "
+		"the variable MAGIC, if it is set, name such a file"));
+	return CT_START_TOLD;
+}
+
 int ct_start_check_worker(const struct ct_config *config)
 {
 	char path[PATH_MAX];

@@ -26,6 +26,8 @@ int ct_start_explain_data(const struct ct_config *config, int error);
 int ct_start_explain_database(const struct ct_config *config, int error);
 int ct_start_explain_listen(const struct ct_config *config, int error);
 int ct_start_explain_accept(const struct ct_config *config, int error);
+/* What the uploads cannot do without: -ENOENT is that libmagic's database is missing. */
+int ct_start_explain_uploads(const struct ct_config *config, int error);
 
 /* Is --worker-path a program? Without one in the usual places there is a warning. */
 int ct_start_check_worker(const struct ct_config *config);

@@ -47,6 +47,7 @@ struct ct_uploads_options {
  * -EINVAL: `accept` is not a list of media types, or `public_url` has more than 1024 bytes. Reads
  * neither the database nor the disk.
  */
+/* -ENOENT: libmagic's database cannot be loaded. */
 int ct_uploads_new(const struct ct_uploads_options *options, struct ct_uploads **ret_uploads);
 /* Once. The server is freed before the uploads. */
 int ct_uploads_add_routes(struct ct_uploads *uploads, struct ct_http_server *server);

@@ -330,5 +330,26 @@ class Figures(unittest.TestCase):
             self.assertLess(took, 1)
 
 
+class FileTypes(unittest.TestCase):
+    """libmagic's database is read at the start, and by nobody later."""
+
+    def test_a_start_without_it_is_refused(self):
+        with tempfile.TemporaryDirectory() as data:
+            done = subprocess.run([str(harness.SERVER), "--listen", "127.0.0.1:0", "--data", data],
+                                  env=dict(os.environ, MAGIC=f"{data}/none"), capture_output=True,
+                                  text=True, timeout=20 * harness.SLOW, check=False)
+            self.assertEqual((done.returncode, done.stdout), (1, ""))
+            self.assertIn("start.no_file_types", done.stderr)
+            self.assertIn("libmagic's database", done.stderr)
+
+    def test_no_request_opens_it(self):
+        with tempfile.TemporaryDirectory() as folder:
+            copy = pathlib.Path(folder, "magic.mgc")
+            copy.write_bytes(pathlib.Path("/usr/lib/file/magic.mgc").read_bytes())
+            with Server(env={"MAGIC": str(copy)}) as server:
+                copy.unlink()
+                self.assertEqual(server.upload(harness.image("small.jpg"))["state"], "ready")
+
+
 if __name__ == "__main__":
     harness.main()

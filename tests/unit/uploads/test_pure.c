@@ -8,6 +8,8 @@
 #include "uploads/tus_checksum.h"
 #include "uploads/tus_metadata.h"
 
+#include <stdlib.h>
+#include <pthread.h>
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <stdio.h>
@@ -204,6 +206,45 @@ Test(sniff, tells_real_files)
 		cr_expect_str_eq(type, others[i].type);
 	}
 	ct_sniffer_free(sniffer);
+}
+
+#define SNIFFING_THREADS 12 /* more than there are handles */
+
+static void *sniff_often(void *arg)
+{
+	struct ct_sniffer *sniffer = arg;
+	char type[CT_TYPE_MAX + 1];
+	for (int i = 0; i < 200; i++) {
+		size_t at = (size_t)i % SAMPLE_COUNT;
+		if (ct_sniff(sniffer, samples[at].data, samples[at].length, type, sizeof(type)) <
+			0 ||
+		    strcmp(type, samples[at].type) != 0)
+			return arg;
+	}
+	return NULL;
+}
+
+Test(sniff, answers_many_threads)
+{
+	struct ct_sniffer *sniffer;
+	pthread_t threads[SNIFFING_THREADS];
+	cr_assert_eq(ct_sniffer_new(&sniffer), 0);
+	for (int i = 0; i < SNIFFING_THREADS; i++)
+		cr_assert_eq(pthread_create(&threads[i], NULL, sniff_often, sniffer), 0);
+	for (int i = 0; i < SNIFFING_THREADS; i++) {
+		void *failed;
+		cr_assert_eq(pthread_join(threads[i], &failed), 0);
+		cr_expect_null(failed);
+	}
+	ct_sniffer_free(sniffer);
+}
+
+Test(sniff, is_not_made_without_its_database)
+{
+	struct ct_sniffer *sniffer = NULL;
+	cr_assert_eq(setenv("MAGIC", "/nonexistent/magic", 1), 0);
+	cr_expect_eq(ct_sniffer_new(&sniffer), -ENOENT);
+	cr_expect_null(sniffer);
 }
 
 static int parse_checksum(const char *field, struct ct_tus_checksum_value *ret_value)
