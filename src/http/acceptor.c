@@ -216,7 +216,7 @@ static void send_away(struct ct_http_acceptor *acceptor, int fd, const char *req
 }
 
 static void refuse_look(struct ct_http_acceptor *acceptor, struct ct_http_connection *connection,
-    int error, const char *why)
+    int error, const char *why, uint64_t limit)
 {
 	char id[CT_ID_CHARS + 1];
 	int fd = connection->fd;
@@ -224,7 +224,9 @@ static void refuse_look(struct ct_http_acceptor *acceptor, struct ct_http_connec
 	ct_metrics_add(CT_METRIC_HTTP_MALFORMED, 1);
 	ct_http_access_log_refusal(acceptor->server, &connection->peer, id, error);
 	ct_http_connection_remove(connection);
-	send_away(acceptor, fd, id, ct_http_problem_for(id, error, why));
+	struct ct_http_response *problem = ct_http_problem_for(id, error, why);
+	ct_http_problem_passed(problem, limit, 0);
+	send_away(acceptor, fd, id, problem);
 }
 
 /* What a socket has sent so far is left in it. As recv(). */
@@ -239,13 +241,14 @@ static void hand_over(struct ct_http_acceptor *acceptor, struct ct_http_connecti
 {
 	struct ct_http_server *server = acceptor->server;
 	const char *why;
+	uint64_t limit;
 	char first = acceptor->peeked[0];
 	/* GET, HEAD, OPTIONS, DELETE. A body that comes later on a small pool is only slower. */
 	bool small = first == 'G' || first == 'H' || first == 'O' || first == 'D';
 	int r = ct_http_look((struct ct_slice){ acceptor->peeked, length },
-	    small ? CT_HTTP_SMALL_POOL_BYTES : CT_HTTP_LARGE_POOL_BYTES, &why);
+	    small ? CT_HTTP_SMALL_POOL_BYTES : CT_HTTP_LARGE_POOL_BYTES, &why, &limit);
 	if (r < 0) {
-		refuse_look(acceptor, connection, r, why);
+		refuse_look(acceptor, connection, r, why, limit);
 		return;
 	}
 	/* When it fails, all is closed and said. */

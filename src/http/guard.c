@@ -99,8 +99,10 @@ static enum MHD_Result take_length(struct scan *scan, struct ct_slice value)
 		return stop(scan, CT_ERROR_MALFORMED_HEAD, "there are two Content-Length fields");
 	/* libmicrohttpd keeps 2^64 - 1 for itself. */
 	int r = ct_slice_to_u64(value, INT64_MAX, &scan->head->content_length);
-	if (r == -ERANGE)
+	if (r == -ERANGE) {
+		scan->head->limit = INT64_MAX;
 		return stop(scan, CT_ERROR_TOO_LARGE, "Content-Length is above 2^63 - 1");
+	}
 	if (r < 0)
 		return stop(scan, CT_ERROR_MALFORMED_HEAD, "Content-Length is not a number");
 	scan->head->has_length = true;
@@ -131,8 +133,16 @@ static enum MHD_Result take_field(void *cls, enum MHD_ValueKind kind, const char
 		return stop(scan, CT_ERROR_MALFORMED_HEAD, "a header name has invalid characters");
 	if (!is_clean_value(value, value_length))
 		return stop(scan, CT_ERROR_MALFORMED_HEAD, "a header value has control characters");
-	if (head->field_count == CT_HTTP_MAX_HEADERS || name_length > UINT16_MAX)
+	if (head->field_count == CT_HTTP_MAX_HEADERS) {
+		head->limit = CT_HTTP_MAX_HEADERS;
 		return stop(scan, CT_ERROR_HEAD_TOO_LARGE, "there are more than 100 header fields");
+	}
+	if (name_length > UINT16_MAX) {
+		head->limit = UINT16_MAX;
+		head->value = name_length;
+		return stop(
+		    scan, CT_ERROR_HEAD_TOO_LARGE, "a header name has more than 65535 bytes");
+	}
 	head->fields[head->field_count++] = (struct ct_http_field){
 		.name = (uint32_t)(name - head->base),
 		.value = (uint32_t)(value - head->base),
@@ -184,6 +194,8 @@ int ct_http_guard_check(struct MHD_Connection *mhd, const struct ct_http_line *l
 	ret_head->chunked = false;
 	ret_head->has_length = false;
 	ret_head->content_length = 0;
+	ret_head->limit = 0;
+	ret_head->value = 0;
 	ret_head->is_http_1_0 = strcmp(line->version, "HTTP/1.0") == 0;
 	if (line->target != line->method + method_length + 1 ||
 	    line->version != line->target + line->target_length + 1)
@@ -199,6 +211,9 @@ int ct_http_guard_check(struct MHD_Connection *mhd, const struct ct_http_line *l
 		    ret_why, CT_ERROR_MALFORMED_HEAD, "the target must begin with a slash");
 	scan.next = line->version + strlen(line->version) + 2;
 	(void)MHD_get_connection_values_n(mhd, MHD_HEADER_KIND, take_field, &scan);
+	if (ret_head->limit == CT_HTTP_MAX_HEADERS)
+		ret_head->value =
+		    (uint64_t)MHD_get_connection_values(mhd, MHD_HEADER_KIND, NULL, NULL);
 	if (scan.error != 0)
 		return refuse(ret_why, scan.error, scan.why);
 	const union MHD_ConnectionInfo *info =

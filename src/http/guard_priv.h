@@ -26,6 +26,8 @@ struct ct_http_head {
 	bool has_length;
 	bool is_http_1_0;
 	uint64_t content_length;
+	/* Of a head that was refused: the limit that it passed, and by what; 0: none, not known. */
+	uint64_t limit, value;
 };
 /* A request line: pieces of libmicrohttpd's memory, and what the URI log callback saw. */
 struct ct_http_line {

@@ -62,11 +62,20 @@ static int refuse(const char **ret_why, int error, const char *why)
 	return error;
 }
 
-int ct_http_look(struct ct_slice bytes, size_t max_head_bytes, const char **ret_why)
+static int refuse_over(
+    const char **ret_why, uint64_t *ret_limit, int error, uint64_t limit, const char *why)
+{
+	*ret_limit = limit;
+	return refuse(ret_why, error, why);
+}
+
+int ct_http_look(
+    struct ct_slice bytes, size_t max_head_bytes, const char **ret_why, uint64_t *ret_limit)
 {
 	struct ct_slice rest = bytes;
 	struct ct_slice line = { NULL, 0 };
 	bool is_head; /* there was a line more */
+	*ret_limit = 0;
 	if (is_tls(bytes))
 		return refuse(ret_why, CT_ERROR_MALFORMED_HEAD,
 		    "a TLS handshake came, and this address speaks plain HTTP");
@@ -74,7 +83,8 @@ int ct_http_look(struct ct_slice bytes, size_t max_head_bytes, const char **ret_
 	while ((is_head = cut_line(&rest, &line)) && line.length == 0)
 		;
 	if (!is_head && rest.length > CT_HTTP_MAX_TARGET_BYTES + MAX_METHOD_BYTES)
-		return refuse(ret_why, CT_ERROR_URI_TOO_LONG,
+		return refuse_over(ret_why, ret_limit, CT_ERROR_URI_TOO_LONG,
+		    CT_HTTP_MAX_TARGET_BYTES - 1,
 		    "path and query together must be shorter than 8192 bytes");
 	if (is_head && !names_our_version(line))
 		return refuse(ret_why, CT_ERROR_MALFORMED_HEAD,
@@ -83,14 +93,14 @@ int ct_http_look(struct ct_slice bytes, size_t max_head_bytes, const char **ret_
 	while (is_head && (is_head = cut_line(&rest, &line)) && line.length > 0) {
 		int r = check_length(line);
 		if (r == -ERANGE)
-			return refuse(
-			    ret_why, CT_ERROR_TOO_LARGE, "Content-Length is above 2^63 - 1");
+			return refuse_over(ret_why, ret_limit, CT_ERROR_TOO_LARGE, INT64_MAX,
+			    "Content-Length is above 2^63 - 1");
 		if (r < 0)
 			return refuse(
 			    ret_why, CT_ERROR_MALFORMED_HEAD, "Content-Length is not a number");
 	}
 	if (!is_head && bytes.length >= max_head_bytes)
-		return refuse(ret_why, CT_ERROR_HEAD_TOO_LARGE,
+		return refuse_over(ret_why, ret_limit, CT_ERROR_HEAD_TOO_LARGE, max_head_bytes - 1,
 		    "the head of a request without a body must be shorter than 16384 bytes");
 	return 0;
 }

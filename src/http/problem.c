@@ -53,6 +53,14 @@ void ct_http_problem_limit(struct ct_http_response *response, uint64_t limit, ui
 	ct_http_problem_number(response, "value", value);
 }
 
+void ct_http_problem_passed(struct ct_http_response *response, uint64_t limit, uint64_t value)
+{
+	if (limit != 0)
+		ct_http_problem_number(response, "limit", limit);
+	if (value != 0)
+		ct_http_problem_number(response, "value", value);
+}
+
 void ct_http_problem_number(struct ct_http_response *response, const char *name, uint64_t number)
 {
 	if (response != NULL)

@@ -261,6 +261,7 @@ static int refuse_raw(struct ct_http_request *request, int error, const char *de
 {
 	struct ct_http_connection *connection = request->connection;
 	struct ct_http_response *response = ct_http_problem(request, error, "%s", detail);
+	ct_http_problem_passed(response, request->head.limit, request->head.value);
 	ct_lock_take(&connection->lock);
 	set_answer(request, response);
 	ct_lock_release(&connection->lock);

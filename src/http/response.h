@@ -54,6 +54,8 @@ struct ct_http_response *ct_http_problem(const struct ct_http_request *request, 
 struct ct_json *ct_http_problem_take_json(struct ct_http_response *response);
 /* Members of the problem's JSON: the limit and the value that passed it; any other by its name. */
 void ct_http_problem_limit(struct ct_http_response *response, uint64_t limit, uint64_t value);
+/* The same where either may not be known: 0 is left out. */
+void ct_http_problem_passed(struct ct_http_response *response, uint64_t limit, uint64_t value);
 void ct_http_problem_number(struct ct_http_response *response, const char *name, uint64_t number);
 void ct_http_problem_text(struct ct_http_response *response, const char *name, const char *text);
 

@@ -5,6 +5,7 @@
 #include "metadata/jobs.h"
 #include "metadata/uploads.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -177,4 +178,16 @@ struct ct_http_response *ct_answer_refuse_coded(const struct ct_http_request *re
 	return ct_http_problem(request, CT_ERROR_INVALID_HEADER,
 	    "Content-Range means a part of a file, and this takes whole ones; send parts to "
 	    "/uploads");
+}
+
+struct ct_http_response *ct_answer_name_problem(
+    const struct ct_http_request *request, int error, int r, size_t name_bytes)
+{
+	if (r != -ENAMETOOLONG)
+		return ct_http_problem(
+		    request, error, "the file name is empty, malformed or not UTF-8");
+	struct ct_http_response *problem =
+	    ct_http_problem(request, error, "a file name has at most %d bytes", CT_FILENAME_MAX);
+	ct_http_problem_passed(problem, CT_FILENAME_MAX, name_bytes);
+	return problem;
 }

@@ -37,6 +37,10 @@ struct ct_http_response *ct_answer_problem(const struct ct_uploads *uploads,
     const struct ct_http_request *request, const struct ct_session *session, int error,
     uint64_t value_bytes);
 
+/* Of a file name: `r` is that of ct_filename_clean(); `name_bytes` as it came, 0: not known. */
+struct ct_http_response *ct_answer_name_problem(
+    const struct ct_http_request *request, int error, int r, size_t name_bytes);
+
 /*
  * NULL, or why the body isn't the bytes of a file as they are: it has a content coding (415 with
  * Accept-Encoding: identity, RFC 9110 section 12.5.3), or claims to be a part (Content-Range on a

@@ -296,21 +296,20 @@ static bool is_plain_encoding(struct ct_slice encoding)
 	       ct_slice_equal_ignore_case(encoding, "7bit");
 }
 
-/* NULL when all is well. */
-static const char *judge_head(struct ct_form *form, const struct ct_multipart_head *head)
+/* 0, -EINVAL and why, or -ENAMETOOLONG. */
+static int judge_head(
+    struct ct_form *form, const struct ct_multipart_head *head, const char **ret_why)
 {
 	form->filename[0] = '\0';
 	form->is_file = false;
+	*ret_why = "a part's Content-Transfer-Encoding may only be binary, 8bit or 7bit";
 	if (!is_plain_encoding(head->transfer_encoding))
-		return "a part's Content-Transfer-Encoding may only be binary, 8bit or 7bit";
+		return -EINVAL;
+	*ret_why = "a part has no Content-Disposition";
 	if (head->disposition.data == NULL)
-		return "a part has no Content-Disposition";
-	int r = ct_filename_from_form(head->disposition, form->filename, &form->is_file);
-	if (r == -ENAMETOOLONG)
-		return "a file name has at most 255 bytes";
-	return r < 0
-		   ? "a part's Content-Disposition is not form-data, or its file name is malformed"
-		   : NULL;
+		return -EINVAL;
+	*ret_why = "a part's Content-Disposition is not form-data, or its file name is malformed";
+	return ct_filename_from_form(head->disposition, form->filename, &form->is_file);
 }
 
 /* Fields count no more than the parser lets through. */
@@ -323,17 +322,20 @@ static int add_file(struct ct_form *form, struct part **ret_part)
 
 static int take_head(struct ct_form *form, const struct ct_multipart_head *head)
 {
-	const char *why = judge_head(form, head);
+	const char *why;
+	int wrong = judge_head(form, head, &why);
 
 	form->current = NULL;
 	form->field_bytes = 0;
-	if (why == NULL)
+	if (wrong == 0)
 		return 0;
 	form->is_file = true; /* refused: an entry, and its bytes are skipped */
 	int r = add_file(form, &form->current);
 	if (r == 0)
 		refuse(form->current, CT_ERROR_INVALID_HEADER,
-		    ct_http_problem(form->request, CT_ERROR_INVALID_HEADER, "%s", why));
+		    wrong == -ENAMETOOLONG
+			? ct_answer_name_problem(form->request, CT_ERROR_INVALID_HEADER, wrong, 0)
+			: ct_http_problem(form->request, CT_ERROR_INVALID_HEADER, "%s", why));
 	return r;
 }
 

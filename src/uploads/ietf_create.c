@@ -75,9 +75,9 @@ static struct ct_http_response *check(struct ct_uploads *uploads,
 	const char *why = ct_digests_read(request, ret_digests);
 	if (why != NULL)
 		return ct_http_problem(request, CT_ERROR_INVALID_HEADER, "%s", why);
-	if (read_naming(request, ret_naming) < 0)
-		return ct_http_problem(request, CT_ERROR_INVALID_PARAMETER,
-		    "a file name is UTF-8, and has 1 to 255 bytes");
+	int r = read_naming(request, ret_naming);
+	if (r < 0)
+		return ct_whole_refuse_filename(request, r);
 	if (ct_uploads_is_full(uploads))
 		return ct_answer_problem(uploads, request, NULL, CT_ERROR_LIMIT_REACHED, 0);
 	return NULL;

@@ -18,6 +18,7 @@ struct creation {
 	struct ct_parts parts; /* their kind is plain where there is no Upload-Concat */
 	char metadata[CT_UPLOAD_METADATA_MAX + 1];
 	struct ct_tus_metadata parsed;
+	uint64_t limit, value; /* what a header field passed that is refused; 0: none, not known */
 };
 
 static const char *check_length(struct ct_http_request *request, uint64_t *ret_length)
@@ -36,6 +37,15 @@ static const char *check_length(struct ct_http_request *request, uint64_t *ret_l
 	return NULL;
 }
 
+static size_t count(struct ct_slice text, char byte)
+{
+	size_t found = 0;
+
+	for (size_t i = 0; i < text.length; i++)
+		found += text.data[i] == byte;
+	return found;
+}
+
 static const char *check_metadata(struct ct_http_request *request, struct creation *ret_creation)
 {
 	struct ct_slice header = ct_http_header(request, "Upload-Metadata");
@@ -44,9 +54,17 @@ static const char *check_metadata(struct ct_http_request *request, struct creati
 	int r = ct_tus_metadata_parse(header, &ret_creation->parsed);
 	if (r == 0 && header.data != NULL)
 		r = ct_slice_copy(header, ret_creation->metadata, sizeof(ret_creation->metadata));
-	if (r == -ENAMETOOLONG)
+	if (r == -ENAMETOOLONG) {
+		bool is_long = header.length > CT_UPLOAD_METADATA_MAX;
+		size_t pairs = count(header, ',') + 1;
+		bool are_many = pairs > CT_TUS_METADATA_MAX_PAIRS;
+		ret_creation->limit = is_long	 ? CT_UPLOAD_METADATA_MAX
+				      : are_many ? CT_TUS_METADATA_MAX_PAIRS
+						 : CT_FILENAME_MAX;
+		ret_creation->value = is_long ? header.length : are_many ? pairs : 0;
 		return "Upload-Metadata has at most 4096 bytes, 64 pairs, and a file name of 255 "
 		       "bytes";
+	}
 	if (r < 0)
 		return "Upload-Metadata must be `key base64` pairs with commas between, each key "
 		       "once";
@@ -64,8 +82,12 @@ static const char *check_concat(struct ct_http_request *request, struct creation
 	int r = ct_parts_parse(field, &ret_creation->parts);
 	if (r == 0)
 		r = ct_slice_copy(field, ret_creation->concat, sizeof(ret_creation->concat));
-	if (r == -ENAMETOOLONG)
+	if (r == -ENAMETOOLONG) {
+		bool is_long = field.length > CT_UPLOAD_METADATA_MAX;
+		ret_creation->limit = is_long ? CT_UPLOAD_METADATA_MAX : CT_PARTS_MAX;
+		ret_creation->value = is_long ? field.length : count(field, ' ');
 		return "Upload-Concat has at most 64 parts and 4096 bytes";
+	}
 	if (r < 0)
 		return "Upload-Concat must be `partial`, or `final;` and the addresses of its "
 		       "parts, /uploads/{id}, with one blank between";
@@ -201,6 +223,16 @@ static enum ct_http_next join(
 	    tus, ct_session_join(tus->session, &start, &creation->parts, ct_tus_opened, tus));
 }
 
+static enum ct_http_next refuse_field(
+    struct ct_http_request *request, const struct creation *creation, const char *wrong)
+{
+	struct ct_http_response *problem =
+	    ct_http_problem(request, CT_ERROR_INVALID_HEADER, "%s", wrong);
+
+	ct_http_problem_passed(problem, creation->limit, creation->value);
+	return ct_http_answer(request, problem);
+}
+
 enum ct_http_next ct_tus_create_head(struct ct_http_request *request, void *context)
 {
 	struct ct_slice method = ct_http_header(request, "X-HTTP-Method-Override");
@@ -215,9 +247,10 @@ enum ct_http_next ct_tus_create_head(struct ct_http_request *request, void *cont
 		return ct_ietf_create_head(request, context);
 	if (!ct_tus_is_spoken(request))
 		return ct_tus_refuse_version(request);
+	creation.limit = creation.value = 0;
 	const char *wrong = check(request, &creation);
 	if (wrong != NULL)
-		return ct_tus_refuse(request, CT_ERROR_INVALID_HEADER, wrong);
+		return refuse_field(request, &creation, wrong);
 	if (creation.parts.kind == CT_UPLOAD_FINAL)
 		return join(context, request, &creation);
 	return begin(context, request, &creation);

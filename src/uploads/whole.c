@@ -66,15 +66,21 @@ int ct_whole_read_filename(
 	return header.data != NULL ? ct_filename_from_disposition(header, ret_name) : 0;
 }
 
+struct ct_http_response *ct_whole_refuse_filename(const struct ct_http_request *request, int r)
+{
+	const char *name = ct_http_method(request) == CT_HTTP_PUT
+			       ? ct_http_parameter(request, "filename")
+			       : ct_http_query(request, "filename");
+
+	return ct_answer_name_problem(
+	    request, CT_ERROR_INVALID_PARAMETER, r, name == NULL ? 0 : strlen(name));
+}
+
 static struct ct_http_response *check_name(const struct ct_http_request *request, char *ret_name)
 {
 	int r = ct_whole_read_filename(request, ret_name);
 
-	if (r == 0)
-		return NULL;
-	return ct_http_problem(request, CT_ERROR_INVALID_PARAMETER,
-	    r == -ENAMETOOLONG ? "a file name has at most 255 bytes"
-			       : "the file name is empty or is not UTF-8");
+	return r == 0 ? NULL : ct_whole_refuse_filename(request, r);
 }
 
 /* NULL when all is well. */

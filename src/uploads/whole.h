@@ -13,5 +13,7 @@
  */
 int ct_whole_read_filename(
     const struct ct_http_request *request, char ret_name[CT_FILENAME_MAX + 1]);
+/* The problem of an error of it. */
+struct ct_http_response *ct_whole_refuse_filename(const struct ct_http_request *request, int r);
 
 #endif

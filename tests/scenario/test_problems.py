@@ -1,5 +1,7 @@
 """What refusals say: members of the problem, fields that every answer owes, lines in the log."""
 
+import base64
+import json
 import re
 import socket
 import subprocess
@@ -72,6 +74,44 @@ class Open(unittest.TestCase):
         answer = self.server.request("POST", "/uploads", body=b"abc", headers={
             "Upload-Length": "2", "Content-Type": "application/offset+octet-stream", **TUS})
         self.assertEqual((answer.status, answer.json()["limit"], answer.json()["value"]), (413, 2, 3))
+
+    def test_a_limit_of_names_and_fields_is_named(self):
+        long = "n" * 300
+        photo = harness.image("small.jpg")
+        for method, path, headers, value in (
+                ("PUT", f"/images/{long}", {}, 300),
+                ("POST", f"/images?filename={long}", {}, 300),
+                ("POST", "/images", {"Content-Disposition": f'attachment; filename="{long}"'}, None)):
+            answer = self.server.request(method, path, body=photo, headers=headers)
+            problem = answer.json()
+            self.assertEqual((answer.status, problem["limit"], problem.get("value")),
+                             (400, 255, value), problem)
+        answer = self.server.request(
+            "POST", "/images", headers={"Content-Type": "multipart/form-data; boundary=b"},
+            body=f'--b\r\nContent-Disposition: form-data; name="f"; filename="{long}"\r\n\r\nx\r\n'
+                 "--b--\r\n".encode())
+        self.assertEqual(answer.json()["jobs"][0]["error"]["limit"], 255)
+        name = base64.b64encode(long.encode()).decode()
+        for metadata, limit, value in (("a " + "A" * 4100, 4096, 4102),
+                                       (",".join(f"k{n} AA==" for n in range(65)), 64, 65),
+                                       (f"filename {name}", 255, None)):
+            answer = self.server.request("POST", "/uploads", headers={
+                "Upload-Length": "5", "Upload-Metadata": metadata, **TUS})
+            problem = answer.json()
+            self.assertEqual((answer.status, problem["limit"], problem.get("value")),
+                             (400, limit, value), problem)
+
+    def test_a_limit_of_heads_is_named(self):
+        fields = "".join(f"X-{n}: 1\r\n" for n in range(119))
+        for head, status, limit, value in (
+                (f"GET /jobs HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n", 431, 100, 120),
+                ("GET /jobs HTTP/1.1\r\nHost: localhost\r\nX: " + "x" * 17000, 431, 16383, None),
+                (f"PUT /images/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: {1 << 63}\r\n\r\n",
+                 413, (1 << 63) - 1, None)):
+            answer = self.raw(head.encode())
+            self.assertTrue(answer.startswith(f"HTTP/1.1 {status} ".encode()), answer[:300])
+            problem = json.loads(answer.split(b"\r\n\r\n", 1)[1])
+            self.assertEqual((problem["limit"], problem.get("value")), (limit, value), problem)
 
     def test_too_many_connections_are_told_the_limit(self):
         held = [socket.create_connection(("127.0.0.1", self.server.port)) for _ in range(8)]

@@ -185,13 +185,13 @@ static int make_hash(VipsImage *image, struct ct_worker_reply *reply)
 	return 0;
 }
 
-static int refuse_print(
-    const struct ct_worker_request *request, VipsImage *print, struct ct_worker_reply *reply)
+static int refuse_print(const struct ct_worker_request *request, VipsImage *print, uint64_t bytes,
+    struct ct_worker_reply *reply)
 {
 	(void)snprintf(reply->message, sizeof(reply->message),
-	    "the print of %d x %d is larger than the limit, %" PRIu64 " bytes", print->Xsize,
-	    print->Ysize, request->max_print_bytes);
-	return exceed(reply, CT_ERROR_PRINT_TOO_LARGE, request->max_print_bytes, 0);
+	    "the print of %d x %d has %" PRIu64 " bytes, the limit is %" PRIu64, print->Xsize,
+	    print->Ysize, bytes, request->max_print_bytes);
+	return exceed(reply, CT_ERROR_PRINT_TOO_LARGE, request->max_print_bytes, bytes);
 }
 
 /* From the widest print to the smallest; each is the source of the next. */
@@ -213,7 +213,7 @@ static int make_prints(const struct ct_worker_request *request, const struct inp
 		uint64_t bytes = 0;
 		int r = ct_encode_print(image, fds[i], &bytes, reply->message);
 		if (r == -EFBIG)
-			return refuse_print(request, image, reply);
+			return refuse_print(request, image, bytes, reply);
 		if (r < 0)
 			return r;
 		reply->prints[i] = (struct ct_worker_print){ image->Xsize, image->Ysize, bytes };

@@ -70,12 +70,12 @@ int ct_encode_print(
 	picture.custom_ptr = &writer;
 	if (!import(&picture, image) || !WebPEncode(&config, &picture))
 		return explain(owned, ret_message);
+	*ret_size_bytes = writer.size;
 	int r = write_all(fd, writer.mem, writer.size);
 	if (r < 0) {
 		(void)snprintf(ret_message, CT_WORKER_MESSAGE_BYTES,
 		    "the print cannot be stored: error %d", -r);
 		return r;
 	}
-	*ret_size_bytes = writer.size;
 	return 0;
 }

@@ -13,7 +13,12 @@
 static int look(const char *data, size_t length)
 {
 	const char *why = NULL;
-	int r = ct_http_look((struct ct_slice){ data, length }, CT_HTTP_SMALL_POOL_BYTES, &why);
+	uint64_t limit = 1;
+	int r =
+	    ct_http_look((struct ct_slice){ data, length }, CT_HTTP_SMALL_POOL_BYTES, &why, &limit);
+	bool is_over =
+	    r == CT_ERROR_URI_TOO_LONG || r == CT_ERROR_TOO_LARGE || r == CT_ERROR_HEAD_TOO_LARGE;
+	cr_assert_eq(is_over, limit != 0);
 	cr_assert_eq(r < 0, why != NULL);
 	return r;
 }

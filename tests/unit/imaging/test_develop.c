@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define ANY_MORE UINT64_MAX /* than the limit: it depends on the encoder */
+
 struct expectation {
 	const char *name;
 	const char *type;
@@ -261,7 +263,7 @@ Test(develop, limits_beside_pixels)
 		    "94371840", 94371840, 100000000 },
 		{ { .max_print_bytes = 3000 },
 		    { "small.jpg", "image/jpeg", CT_ERROR_PRINT_TOO_LARGE, "800 x 600" }, "3000",
-		    3000, 0 },
+		    3000, ANY_MORE },
 		{ { .memory_mib = 180 },
 		    { "progressive.jpg", "image/jpeg", CT_ERROR_WORKER_MEMORY, "memory" },
 		    "180 MiB", 180 << 20, 0 },
@@ -278,7 +280,10 @@ Test(develop, limits_beside_pixels)
 		cr_assert_not_null(strstr(message, refusal->message), "%s", message);
 		cr_assert_not_null(strstr(message, cases[i].limit_text), "%s", message);
 		cr_assert_eq(failure.limit, cases[i].limit, "%s", message);
-		cr_assert_eq(failure.value, cases[i].value, "%s", message);
+		if (cases[i].value == ANY_MORE)
+			cr_assert_gt(failure.value, failure.limit, "%s", message);
+		else
+			cr_assert_eq(failure.value, cases[i].value, "%s", message);
 		cr_assert_eq(ct_imaging_pool_workers(pool), 1);
 		ct_imaging_pool_free(pool);
 	}
