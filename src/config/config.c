@@ -346,14 +346,15 @@ void ct_config_help(struct ct_buffer *buffer)
 {
 	for (size_t i = 0; i < ROW_COUNT; i++) {
 		const struct ct_option_row *row = &rows[i];
-		char name[64];
+		char name[64], range[CT_OPTION_RANGE_BYTES];
 		variable_name(row, name, sizeof(name));
+		ct_option_range(row, range);
 		if (row->kind == CT_OPTION_SECRET)
 			ct_buffer_printf(buffer, "  %s or %s_FILE\n", name, name);
 		else
 			ct_buffer_printf(buffer, "  --%s%s%s\n", row->flag,
 			    row->argument[0] ? " " : "", row->argument);
-		ct_buffer_printf(buffer, "        %s", row->help);
+		ct_buffer_printf(buffer, "        %s%s%s", row->help, range[0] ? "; " : "", range);
 		if (row->otherwise[0])
 			ct_buffer_printf(buffer, " [%s]", row->otherwise);
 		ct_buffer_append_string(buffer, "\n");

@@ -38,4 +38,9 @@ struct ct_option_row {
 int ct_option_parse(const struct ct_option_row *row, const char *text, char **ret_text,
     uint64_t *ret_number, char ret_reason[CT_OPTION_REASON_BYTES]);
 
+#define CT_OPTION_RANGE_BYTES 64
+
+/* "256M to 1T" of a number that has limits of its own (limits.def), else empty. */
+void ct_option_range(const struct ct_option_row *row, char ret_range[CT_OPTION_RANGE_BYTES]);
+
 #endif

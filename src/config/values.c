@@ -85,6 +85,20 @@ static void print_number(uint64_t number, bool with_suffix, char ret_text[NUMBER
 	    suffix > 0 ? 1 : 0, suffix > 0 ? &suffixes[suffix - 1] : ""); /* it fits */
 }
 
+void ct_option_range(const struct ct_option_row *row, char ret_range[CT_OPTION_RANGE_BYTES])
+{
+	char least[NUMBER_BYTES], most[NUMBER_BYTES];
+	ret_range[0] = '\0';
+	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+		if (limits[i].offset != row->offset)
+			continue;
+		print_number(limits[i].least, row->kind == CT_OPTION_BYTES, least);
+		print_number(limits[i].most, row->kind == CT_OPTION_BYTES, most);
+		(void)snprintf(
+		    ret_range, CT_OPTION_RANGE_BYTES, "%s to %s", least, most); /* fits */
+	}
+}
+
 static int check_number(
     const struct ct_option_row *row, const char *text, uint64_t *ret_number, char *ret_reason)
 {

@@ -47,6 +47,24 @@ EXPECTED = [
 ]
 
 
+class Options(unittest.TestCase):
+    def test_the_table_is_what_help_says(self):
+        told = subprocess.run([str(harness.SERVER), "--help"], capture_output=True, text=True,
+                              check=True).stdout
+        options = {}
+        for head, about in re.findall(r"^  (--.*|CALOTYPE_.*)\n {8}(.*)$", told, re.M):
+            about, default = re.fullmatch(r"(.*?)(?: \[(.*)\])?", about).groups()
+            options[head.split(" ")[0].rstrip(",")] = (default or "", about)
+        del options["--help"]
+        table = {}
+        for line in README.read_text(encoding="utf-8").split("| option | default |")[1].splitlines():
+            row = re.fullmatch(r"\| `(--[a-z-]+|CALOTYPE_\w+)`.*? \| (.*?) \| (.*) \|", line)
+            if row:
+                table[row[1]] = tuple(re.sub(r"[`\\]", "", text) for text in row.groups()[1:])
+        self.assertGreater(len(options), 30)
+        self.assertEqual(table, options)
+
+
 class Readme(unittest.TestCase):
     @classmethod
     def setUpClass(cls):

@@ -270,4 +270,7 @@ Test(config, help_names_every_option)
 	cr_assert_not_null(strstr(buffer.data, "--listen ADDR:PORT"));
 	cr_assert_not_null(strstr(buffer.data, "CALOTYPE_API_KEY_FILE"));
 	cr_assert_null(strstr(buffer.data, "--api-key"));
+	cr_assert_not_null(strstr(buffer.data, "a worker process; 256M to 1T [512M]\n"));
+	cr_assert_not_null(strstr(buffer.data, "open resumable uploads at once; 1 to 1000000 ["));
+	cr_assert_not_null(strstr(buffer.data, "largest file [200M]\n")); /* none of its own */
 }
