@@ -6,6 +6,7 @@
 #include "app.h"
 #include "housekeeper.h"
 #include "notify.h"
+#include "pairing.h"
 #include "start.h"
 
 #include "base/cleanup.h"
@@ -111,6 +112,23 @@ static bool is_async(const struct ct_config *config)
 	return strcmp(config->durability.text, "async") == 0;
 }
 
+static int open_database(struct app *app)
+{
+	const struct ct_config *config = app->config;
+	const char *why = NULL;
+	ct_cleanup(ct_free_pointer) char *path = ct_app_database_path(config);
+	if (!path)
+		return -ENOMEM;
+	int r = ct_pairing_check_file(config->data.text, path, &why);
+	if (r >= 0)
+		r = ct_metadata_open(
+		    &(struct ct_metadata_options){ .path = path, .is_async = is_async(config) },
+		    &app->metadata);
+	if (r >= 0)
+		r = ct_pairing_check(config->data.text, app->metadata, &why);
+	return ct_start_explain_database(config, r, why);
+}
+
 static int open_storage(struct app *app)
 {
 	const struct ct_config *config = app->config;
@@ -123,15 +141,8 @@ static int open_storage(struct app *app)
 	    &app->store);
 	if (r < 0)
 		return ct_start_explain_data(config, r);
-	ct_cleanup(ct_free_pointer) char *path = ct_app_database_path(config);
-	if (!path)
-		return -ENOMEM;
-	r = ct_metadata_open(
-	    &(struct ct_metadata_options){ .path = path, .is_async = is_async(config) },
-	    &app->metadata);
-	if (r < 0)
-		return ct_start_explain_database(config, r);
-	return ct_start_explain_data(config, load_owner(app));
+	r = open_database(app);
+	return r < 0 ? r : ct_start_explain_data(config, load_owner(app));
 }
 
 static int check_access(struct app *app)

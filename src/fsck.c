@@ -5,6 +5,7 @@
  */
 #include "app.h"
 #include "offline.h"
+#include "pairing.h"
 
 #include "base/assert.h"
 #include "base/cleanup.h"
@@ -414,11 +415,16 @@ static int finish(struct check *check)
 static int open_database(struct check *check)
 {
 	ct_cleanup(ct_free_pointer) char *path = ct_app_database_path(check->offline.config);
+	const char *why = "";
 	int r = path == NULL ? -ENOMEM : access(path, F_OK) < 0 ? -errno : 0;
 	if (r == 0)
 		r = ct_metadata_open(
 		    &(struct ct_metadata_options){ .path = path }, &check->metadata);
-	if (r < 0)
+	if (r == 0)
+		r = ct_pairing_check(check->offline.config->data.text, check->metadata, &why);
+	if (r == CT_PAIRING_REFUSED)
+		(void)fprintf(stderr, "calotyped fsck: %s: %s\n", path, why);
+	else if (r < 0)
 		(void)ct_offline_fail(&check->offline, path != NULL ? path : "the database", r);
 	if (r == -ENOENT)
 		(void)fputs("`calotyped reindex` makes a new one of the originals\n", stderr);

@@ -3,6 +3,7 @@
  * SHA-256 of a key is kept; its text is shown once.
  */
 #include "app.h"
+#include "pairing.h"
 
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -418,16 +419,22 @@ static int open_database(const struct ct_config *config, const struct request *r
     struct ct_metadata **ret_metadata)
 {
 	ct_cleanup(ct_free_pointer) char *path = ct_app_database_path(config);
+	const char *why = NULL;
 	int r = path ? 0 : -ENOMEM;
 	if (r == 0 && request->verb == VERB_ADD)
 		r = ct_file_make_directories(config->data.text, 0700);
+	if (r == 0 && request->verb == VERB_ADD)
+		r = ct_pairing_check_file(config->data.text, path, &why);
 	else if (r == 0 && access(path, F_OK) < 0)
 		r = -errno;
 	if (r == 0)
 		r = ct_metadata_open(&(struct ct_metadata_options){ .path = path }, ret_metadata);
 	if (r < 0)
 		(void)fprintf(stderr, "calotyped key: the database %s cannot be opened: %s\n",
-		    path ? path : "", r > -CT_ERROR_FIRST ? strerror(-r) : ct_error_text(r));
+		    path ? path : "",
+		    why			  ? why
+		    : r > -CT_ERROR_FIRST ? strerror(-r)
+					  : ct_error_text(r));
 	return r;
 }
 

@@ -42,14 +42,14 @@ int ct_start_explain_data(const struct ct_config *config, int error)
 	return ct_start_refuse(&config->data, error, "start.cannot_use_data", detail);
 }
 
-int ct_start_explain_database(const struct ct_config *config, int error)
+int ct_start_explain_database(const struct ct_config *config, int error, const char *why)
 {
 	bool is_apart = config->database.text[0] != '\0';
 	if (error >= 0)
 		return error;
 	const char *detail = error == -EPROTONOSUPPORT
 				 ? "a later version of Calotype has changed this database"
-				 : NULL;
+				 : why;
 	return ct_start_refuse(is_apart ? &config->database : &config->data, error,
 	    "start.cannot_use_database", detail);
 }

@@ -23,7 +23,8 @@ int ct_start_refuse(
 
 /* Explain a failure of the part that the option belongs to; 0 and more are passed on. */
 int ct_start_explain_data(const struct ct_config *config, int error);
-int ct_start_explain_database(const struct ct_config *config, int error);
+/* `why`: as of pairing.h, or NULL. */
+int ct_start_explain_database(const struct ct_config *config, int error, const char *why);
 int ct_start_explain_listen(const struct ct_config *config, int error);
 int ct_start_explain_accept(const struct ct_config *config, int error);
 /* What the uploads cannot do without: -ENOENT is that libmagic's database is missing. */

@@ -6,7 +6,9 @@
 
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "calotype/blob_open.h"
 #include "calotype/error.h"
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -203,4 +205,36 @@ void ct_disk_layout_close(struct ct_disk *disk)
 	ct_close_fd(&disk->data_fd);
 	/* Last: this is what lets the next process in. */
 	ct_close_fd(&disk->lock_fd);
+}
+
+/* ---- without opening it ---- */
+
+/* 1: `path` names a directory that holds anything. */
+static int holds_anything(const char *path)
+{
+	DIR *directory = opendir(path);
+	struct dirent *entry;
+
+	if (directory == NULL)
+		return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
+	errno = 0;
+	do
+		entry = readdir(directory);
+	while (entry != NULL && entry->d_name[0] == '.');
+	int r = entry != NULL ? 1 : -errno;
+	(void)closedir(directory); /* it was only read */
+	return r;
+}
+
+int ct_disk_holds_originals(const char *directory)
+{
+	char path[PATH_MAX];
+	int r = 0;
+
+	for (unsigned shard = 0; shard < FAN_OUT && r == 0; shard++) {
+		int length = snprintf(path, sizeof(path), "%s/%s/%02x", directory,
+		    class_directories[CT_BLOB_ORIGINAL], shard);
+		r = length < (int)sizeof(path) ? holds_anything(path) : -ENAMETOOLONG;
+	}
+	return r;
 }

@@ -24,6 +24,9 @@ struct ct_disk_options {
 int ct_blob_store_open_disk(
     const struct ct_disk_options *options, struct ct_blob_store **ret_store);
 
+/* Is there an original in this data directory, opened by anybody or nobody? 1 or 0; BLOCKING. */
+int ct_disk_holds_originals(const char *directory);
+
 /* For tests: a store in memory, the same promises but durability. */
 int ct_blob_store_open_memory(uint64_t capacity_bytes, struct ct_blob_store **ret_store);
 

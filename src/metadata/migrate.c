@@ -19,6 +19,8 @@ static const char *const migrations[] = {
 	,
 #include "0005_tally.inc"
 	,
+#include "0006_directory.inc"
+	,
 };
 
 #define MIGRATION_COUNT ((int64_t)(sizeof(migrations) / sizeof(migrations[0])))

@@ -1,10 +1,12 @@
 """What operators ask: /livez, /readyz, /metrics."""
 
 import os
+import pathlib
 import re
 import signal
 import sqlite3
 import subprocess
+import tempfile
 import threading
 import time
 import unittest
@@ -188,6 +190,31 @@ class Operations(unittest.TestCase):
         done = check(port)
         self.assertEqual(done.returncode, 1, done)
         self.assertIn("instead of 200", done.stdout)
+
+    def test_the_first_start_in_the_image(self):
+        """docker/entrypoint.sh: what makes a key, and what must not."""
+        with tempfile.TemporaryDirectory(prefix="calotype-entry-") as folder:
+            def enter(*arguments, **more):
+                path = f"{harness.SERVER.parent}:{os.environ['PATH']}"
+                env = {**os.environ, "PATH": path, "CALOTYPE_DATA": folder,
+                       "CALOTYPE_LISTEN": "127.0.0.1:0", **more}
+                process = subprocess.Popen(
+                    ["sh", str(harness.ROOT / "docker/entrypoint.sh"), *arguments], env=env,
+                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                if not arguments:
+                    self.assertIn("listening on", process.stdout.readline())
+                    process.terminate()
+                return process.communicate(timeout=20 * harness.SLOW)[1], process.returncode
+            self.assertEqual(enter("--check-sandbox")[1], 0)
+            self.assertEqual(os.listdir(folder), [], "it only looks")
+            told, code = enter(CALOTYPE_INSECURE="no")
+            self.assertEqual(code, 0, told)
+            self.assertEqual(len(re.findall(r"calo_\w{8}_[\w-]{43}", told)), 1, told)
+            self.assertNotIn("calo_", enter()[0], "it is shown once")
+            self.assertEqual(enter("fsck")[1], 0)
+            for name in ("calotype.db", "calotype.db-wal", "calotype.db-shm"):
+                pathlib.Path(folder, name).unlink(missing_ok=True)
+            self.assertEqual(enter("reindex")[1], 0)
 
     def test_once_keys_exist_the_figures_need_one_and_health_does_not(self):
         key = "calo_" + "a" * 8 + "_" + "b" * 43

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MIGRATIONS 5
+#define MIGRATIONS 6
 
 TestSuite(metadata_open, .init = directory_setup, .fini = directory_teardown);
 
