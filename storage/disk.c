@@ -47,7 +47,13 @@ int ct_disk_error(int error_number)
 	case EMFILE:
 	case ENFILE: return CT_ERROR_LIMIT_REACHED;
 	/* The kernel does that to a file system that has failed. */
-	case EROFS: return CT_ERROR_STORE_UNHEALTHY;
+	case EROFS:
+	/* A directory of ours was taken away, or its mode changed: what must be there is asked for.
+	 */
+	case ENOENT:
+	case ENOTDIR:
+	case EACCES:
+	case EPERM: return CT_ERROR_STORE_UNHEALTHY;
 	default: return -error_number;
 	}
 }
@@ -179,8 +185,9 @@ static int reopen_file(struct ct_disk *disk, struct ct_blob_stage *stage)
 		stage->fd = openat(disk->staging_fd, stage->name, flags);
 	}
 	if (stage->fd < 0)
-		return errno == ENOENT || errno == ELOOP ? CT_ERROR_STAGING_DAMAGED
-							 : ct_disk_error(errno);
+		return errno == ENOENT || errno == ELOOP || errno == EISDIR
+			   ? CT_ERROR_STAGING_DAMAGED
+			   : ct_disk_error(errno);
 	return 0;
 }
 
@@ -469,8 +476,18 @@ static bool is_strict(const void *backend)
 	return !disk->is_async;
 }
 
+/* A directory that was removed while we hold it open has no name any more. */
+static bool is_gone(int directory_fd)
+{
+	struct stat status;
+	return fstat(directory_fd, &status) < 0 || status.st_nlink == 0;
+}
+
 static int available(void *backend, uint64_t *ret_bytes)
 {
+	const struct ct_disk *disk = backend;
+	if (is_gone(disk->staging_fd) || is_gone(disk->class_fds[CT_BLOB_ORIGINAL]))
+		return CT_ERROR_STORE_UNHEALTHY;
 	return ct_disk_space_available(backend, ret_bytes);
 }
 

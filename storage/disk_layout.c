@@ -43,7 +43,7 @@ void ct_disk_object_name(const struct ct_digest *digest, char ret_name[CT_DISK_N
 /* At opening nobody relies on the store yet: a failed sync is an error, not ill health. */
 static int sync_directory(int fd)
 {
-	return ct_disk_calls.fsync(fd) < 0 ? ct_disk_error(errno) : 0;
+	return ct_disk_calls.fsync(fd) < 0 ? -errno : 0;
 }
 
 /*
@@ -81,7 +81,7 @@ static int open_data_directory(struct ct_disk *disk, const char *directory)
 	int r = ct_file_make_directories(directory, 0700);
 
 	if (r < 0)
-		return ct_disk_error(-r);
+		return r;
 	disk->data_fd = open(directory, OPEN_DIRECTORY);
 	if (disk->data_fd < 0)
 		return -errno;
@@ -92,7 +92,7 @@ static int take_lock(struct ct_disk *disk)
 {
 	disk->lock_fd = openat(disk->data_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (disk->lock_fd < 0)
-		return ct_disk_error(errno);
+		return -errno;
 	if (flock(disk->lock_fd, LOCK_EX | LOCK_NB) < 0)
 		return errno == EWOULDBLOCK ? -EBUSY : -errno;
 	return 0;
@@ -114,7 +114,7 @@ static int write_format(struct ct_disk *disk, const char *directory)
 	if (r < 0)
 		return r;
 	r = ct_file_replace(path, FORMAT_TEXT, strlen(FORMAT_TEXT), 0600);
-	return r < 0 ? ct_disk_error(-r) : 0;
+	return r < 0 ? r : 0;
 }
 
 static int check_format(struct ct_disk *disk, const char *directory)
@@ -135,7 +135,7 @@ static int check_format(struct ct_disk *disk, const char *directory)
 static int make_directory(int parent_fd, const char *name)
 {
 	if (mkdirat(parent_fd, name, 0700) < 0 && errno != EEXIST)
-		return ct_disk_error(errno);
+		return -errno;
 	return 0;
 }
 

@@ -237,7 +237,7 @@ static int open_fan_out(const struct ct_disk *disk, enum ct_blob_class class,
 	path[2] = '\0';
 	int fd = openat(disk->class_fds[class], path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
-		return errno == ENOENT ? -EIO : ct_disk_error(errno); /* it was made at opening */
+		return ct_disk_error(errno);
 	*ret_fd = fd;
 	return 0;
 }

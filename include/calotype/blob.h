@@ -44,7 +44,8 @@ void ct_blob_store_close(struct ct_blob_store *store);
 /* False for good once an fsync has failed. */
 bool ct_blob_store_is_healthy(const struct ct_blob_store *store);
 
-/* Free bytes that a new upload may still declare: free minus reserve minus declared, at least 0. */
+/* Free bytes that a new upload may still declare: free minus reserve minus declared, at least 0.
+ * CT_ERROR_STORE_UNHEALTHY: the directories are gone. */
 int ct_blob_store_available(struct ct_blob_store *store, uint64_t *ret_bytes);
 
 /* ---- writing ---- */

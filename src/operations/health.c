@@ -34,7 +34,10 @@ static bool check_space(struct ct_operations *operations, char detail[DETAIL_BYT
 	if (r == 0 && bytes > 0)
 		return true;
 	(void)snprintf(detail, DETAIL_BYTES, "%s",
-	    r < 0 ? ct_error_text(r) : "the disk is full down to the reserve; free some space");
+	    r == CT_ERROR_STORE_UNHEALTHY
+		? "the data directory was removed: put it back and start the server again"
+	    : r < 0 ? ct_error_text(r)
+		    : "the disk is full down to the reserve; free some space");
 	return false;
 }
 

@@ -1,5 +1,6 @@
 #include "uploads/answer.h"
 #include "base/assert.h"
+#include "base/log.h"
 #include "base/url.h"
 #include "jobs/jobs.h"
 #include "metadata/jobs.h"
@@ -160,6 +161,11 @@ struct ct_http_response *ct_answer_problem(const struct ct_uploads *uploads,
 		break;
 	default: break;
 	}
+	if (ct_error_http_status(error) == 500 || error == CT_ERROR_STORE_UNHEALTHY)
+		ct_log(CT_LOG_ERROR, "upload.failed",
+		    CT_LOG_TEXT("request", ct_http_request_id(request)),
+		    CT_LOG_TEXT("id", session != NULL ? ct_session_row(session)->id : ""),
+		    CT_LOG_CODE(error));
 	return ct_http_problem(request, error, "%s", ct_error_text(error));
 }
 

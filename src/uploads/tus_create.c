@@ -65,6 +65,8 @@ static const char *check_metadata(struct ct_http_request *request, struct creati
 		return "Upload-Metadata has at most 4096 bytes, 64 pairs, and a file name of 255 "
 		       "bytes";
 	}
+	if (r == -EILSEQ)
+		return "the file name in Upload-Metadata is not UTF-8";
 	if (r < 0)
 		return "Upload-Metadata must be `key base64` pairs with commas between, each key "
 		       "once";
@@ -251,6 +253,9 @@ enum ct_http_next ct_tus_create_head(struct ct_http_request *request, void *cont
 	const char *wrong = check(request, &creation);
 	if (wrong != NULL)
 		return refuse_field(request, &creation, wrong);
+	struct ct_http_response *coded = ct_answer_refuse_coded(request);
+	if (coded != NULL)
+		return ct_http_answer(request, coded);
 	if (creation.parts.kind == CT_UPLOAD_FINAL)
 		return join(context, request, &creation);
 	return begin(context, request, &creation);

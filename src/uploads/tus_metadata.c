@@ -33,12 +33,19 @@ static bool is_known(const struct parse *parse, struct ct_slice key)
 	return false;
 }
 
+/* Told apart from a malformed pair. */
+static int take_name(struct ct_slice value, char *ret_name)
+{
+	int r = ct_filename_clean(value, ret_name);
+	return r == -EINVAL ? -EILSEQ : r;
+}
+
 static int take_value(struct parse *parse, struct ct_slice key, struct ct_slice value)
 {
 	if (ct_slice_equal(key, "filename"))
-		return ct_filename_clean(value, parse->result.filename);
+		return take_name(value, parse->result.filename);
 	if (ct_slice_equal(key, "name"))
-		return ct_filename_clean(value, parse->name);
+		return take_name(value, parse->name);
 	/* A wrong type does no harm: the bytes say what the file is. */
 	if (ct_slice_equal(key, "filetype") &&
 	    (!is_printable(value) ||

@@ -16,7 +16,7 @@ struct ct_tus_metadata {
 };
 
 /*
- * -EINVAL: a key is empty, twice there, or holds other than visible ASCII; a value is not Base64;
+ * -EILSEQ: a file name is not UTF-8. -EINVAL: a key is empty, twice there, or holds other than visible ASCII; a value is not Base64;
  * bytes that no header may hold; a file name that is not UTF-8. -ENAMETOOLONG: more than
  * CT_UPLOAD_METADATA_MAX bytes, too many pairs, or the file name is too long.
  */

@@ -192,6 +192,17 @@ class Cli(unittest.TestCase):
             for option in re.findall(r"^  (?:-., )?--([a-z-]+)", text, re.M):
                 self.assertIn(f"Fl -{option}", page, option)
 
+    def test_name_of_another_encoding(self):
+        path = os.path.join(os.fsencode(self.folder), b"caf\xe9.jpg")
+        with open(path, "wb") as file:
+            file.write(image("small.jpg"))
+        done = subprocess.run([str(harness.CLIENT), "put", path], capture_output=True, env=self.env,
+                              timeout=60, check=False)
+        self.assertEqual(done.returncode, 0, done)
+        made = json.loads(self.run_client("ls", "--json").stdout)
+        self.assertEqual((made if isinstance(made, list) else made["items"])[0]["filename"],
+                         "caf_.jpg")
+
     def test_folder(self):
         album = self.folder / "album"
         (album / "deep").mkdir(parents=True)

@@ -3,6 +3,7 @@
 import os
 import pathlib
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -190,6 +191,23 @@ class Operations(unittest.TestCase):
         done = check(port)
         self.assertEqual(done.returncode, 1, done)
         self.assertIn("instead of 200", done.stdout)
+
+    def test_a_folder_that_was_taken_away(self):
+        """A fault of the server's and no client's: 503, /readyz tells, the log has the cause."""
+        for folder in ("staging", "objects"):
+            with self.subTest(folder=folder), Server() as server:
+                shutil.rmtree(server.data / folder)
+                put = server.request("PUT", "/images/x.jpg", body=image("small.jpg"))
+                self.assertEqual((put.status, put.json()["code"]), (503, "store_unhealthy"), put)
+                ready = server.get("/readyz")
+                self.assertEqual(ready.status, 503)
+                self.assertIn("removed", ready.body.decode())
+                self.assertRegex(server.log_text(),
+                                 f"upload.failed request={put['X-Request-Id']} .*store_unhealthy")
+                made = server.request("POST", "/uploads", body=image("small.jpg"), headers={
+                    "Tus-Resumable": "1.0.0", "Upload-Length": str(len(image("small.jpg"))),
+                    "Content-Type": "application/offset+octet-stream"})
+                self.assertEqual(made.status, 503, made)
 
     def test_the_first_start_in_the_image(self):
         """docker/entrypoint.sh: what makes a key, and what must not."""

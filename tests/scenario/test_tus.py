@@ -100,6 +100,18 @@ class Tus(unittest.TestCase):
             "Tus-Resumable": "1.0.0", "Upload-Offset": "0", "Content-Encoding": "gzip",
             "Content-Type": "application/offset+octet-stream"})
         self.assertEqual((answer.status, answer.json()["code"]), (415, "unsupported_encoding"))
+        data = image("small.jpg")
+        for field, status in (("Content-Encoding", 415), ("Content-Range", 400)):
+            answer = self.server.request("POST", "/uploads", body=data, headers={
+                "Tus-Resumable": "1.0.0", "Upload-Length": str(len(data)), field: "bytes 0-1/2",
+                "Content-Type": "application/offset+octet-stream"})
+            self.assertEqual(answer.status, status, answer)
+
+    def test_name_is_not_utf8(self):
+        answer = self.server.request("POST", "/uploads", headers={
+            "Tus-Resumable": "1.0.0", "Upload-Length": "5", "Upload-Metadata": "filename Y2Fm6Q=="})
+        self.assertEqual(answer.status, 400)
+        self.assertIn("not UTF-8", answer.json()["detail"])
 
     def test_whole_life(self):
         data = image("photo.jpg")

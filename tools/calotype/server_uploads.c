@@ -13,15 +13,25 @@
 #define PATH_CHARS 127
 #define LENGTH_HEADER_CHARS 47 /* "Upload-Length: 18446744073709551615" */
 
-/* Tus 1.0.0, creation extension: a file name of any bytes travels in base64. */
+/*
+ * Tus 1.0.0, creation extension: a file name travels in base64. The server takes UTF-8 only; of a
+ * name in another encoding, as old folders have them, what is not ASCII becomes '_'.
+ */
 static int make_metadata(const char *filename, char ret_header[CT_SERVER_HEADER_MAX + 1])
 {
 	static const char start[] = "Upload-Metadata: filename ";
-	size_t length = strlen(filename);
-	if (length > NAME_MAX)
-		return -ENAMETOOLONG;
+	char name[NAME_MAX + 1];
+	int r = ct_slice_copy(ct_slice_from_string(filename), name, sizeof(name));
+	if (r < 0)
+		return r;
+	if (!ct_slice_is_utf8(ct_slice_from_string(name))) {
+		for (char *at = name; *at != '\0'; at++) {
+			if ((unsigned char)*at >= 0x80)
+				*at = '_';
+		}
+	}
 	memcpy(ret_header, start, sizeof(start));
-	ct_base64_encode(filename, length, ret_header + sizeof(start) - 1);
+	ct_base64_encode(name, strlen(name), ret_header + sizeof(start) - 1);
 	return 0;
 }
 

@@ -40,12 +40,13 @@ Test(tus_metadata, takes_names_and_type)
 Test(tus_metadata, refuses_what_is_malformed)
 {
 	static const char *const headers[] = { ",", "a YQ==,", ",a YQ==", "a YQ==,a YQ==", "a,a",
-		" ", "a YQ", "a Y!==", "a YQ== YQ==", "a\tYQ==", "k\xc3\xa4y YQ==", "a YQ==\x01",
-		"filename gICA" };
+		" ", "a YQ", "a Y!==", "a YQ== YQ==", "a\tYQ==", "k\xc3\xa4y YQ==", "a YQ==\x01" };
 	struct ct_tus_metadata metadata;
 
 	for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++)
 		cr_expect_eq(parse(headers[i], &metadata), -EINVAL, "%s", headers[i]);
+	cr_expect_eq(parse("filename gICA", &metadata), -EILSEQ);
+	cr_expect_eq(parse("name gICA", &metadata), -EILSEQ);
 }
 
 Test(tus_metadata, has_limits)
