@@ -16,9 +16,10 @@ struct ct_tus_metadata {
 };
 
 /*
- * -EILSEQ: a file name is not UTF-8. -EINVAL: a key is empty, twice there, or holds other than visible ASCII; a value is not Base64;
- * bytes that no header may hold; a file name that is not UTF-8. -ENAMETOOLONG: more than
- * CT_UPLOAD_METADATA_MAX bytes, too many pairs, or the file name is too long.
+ * -EILSEQ: a file name is not UTF-8. -EINVAL: a key is empty, twice there, or holds other than
+ * visible ASCII; a value is not Base64; bytes that no header may hold; a file name that is not
+ * UTF-8. -ENAMETOOLONG: more than CT_UPLOAD_METADATA_MAX bytes, too many pairs, or the file name is
+ * too long.
  */
 int ct_tus_metadata_parse(struct ct_slice header, struct ct_tus_metadata *ret_metadata);
 
