@@ -5,7 +5,7 @@ build_packages="gcc libc6-dev meson ninja-build pkg-config libmicrohttpd-dev lib
 	libssl-dev libmagic-dev libsqlite3-dev libjansson-dev libinih-dev libvips-dev libwebp-dev
 	libseccomp-dev zlib1g-dev"
 run_packages="curl ca-certificates"
-test_packages="clang libclang-rt-14-dev llvm libcriterion-dev clang-format python3 strace patch
+test_packages="clang libclang-rt-14-dev llvm libcriterion-dev clang-format python3 strace patch git
 	xfsprogs e2fsprogs sqlite3 procps libimage-exiftool-perl nginx-light caddy openssl chromium
 	systemd mandoc"
 

@@ -3,6 +3,7 @@
 
 import os
 import pathlib
+import re
 import subprocess
 import tempfile
 import unittest
@@ -28,6 +29,11 @@ def check(*flags):
                           capture_output=True, check=False, timeout=60)
 
 
+def protocol_version():
+    header = (harness.ROOT / "src/imaging/protocol.h").read_text(encoding="utf-8")
+    return int(re.search(r"CT_WORKER_PROTOCOL_VERSION (\d+)u", header)[1])
+
+
 def reply_size():
     """Of struct ct_worker_reply, seen from outside: what the real worker sends."""
     import socket
@@ -36,7 +42,8 @@ def reply_size():
         peer = theirs.fileno()
         process = subprocess.Popen([str(WORKER)], close_fds=False,
                                    preexec_fn=lambda: os.dup2(peer, 3))
-        ours.send((2).to_bytes(4, "little") + (1).to_bytes(4, "little"))
+        ours.settimeout(20)
+        ours.send(protocol_version().to_bytes(4, "little") + (1).to_bytes(4, "little"))
         size = len(ours.recv(65536))
         process.kill()
         process.wait()
