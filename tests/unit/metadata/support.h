@@ -38,10 +38,11 @@ void rows_teardown(void);
 	static void suite##_##name##_body(void)
 
 /* Takes the fifth migration back. */
-#define WITHOUT_TALLY                                                  \
-	"DROP TRIGGER upload_tallied; DROP TRIGGER upload_untallied; " \
-	"DROP TRIGGER upload_retallied; DROP TRIGGER job_tallied; "    \
-	"DROP TRIGGER job_untallied; DROP TRIGGER job_retallied; DROP TABLE tally;"
+#define WITHOUT_TALLY                                                                \
+	"DROP TRIGGER upload_tallied; DROP TRIGGER upload_untallied; "               \
+	"DROP TRIGGER upload_retallied; DROP TRIGGER job_tallied; "                  \
+	"DROP TRIGGER job_untallied; DROP TRIGGER job_retallied; DROP TABLE tally; " \
+	"DROP TABLE data_directory;"
 
 /* A database with the defaults, or the test fails. */
 struct ct_metadata *open_metadata(void);
