@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Builds every variant, runs the tests of each, and prints one closing line with the sums.
 
-Variants: release (gcc and clang as for an image: that it builds), gcc (lint, unit, scenario, fault),
-asan (clang, ASan+UBSan: lint, unit, scenario), tsan (clang, TSan: stress programs, scenario). Sanitizer reports go to files; one there is a failure.
+Variants: release (gcc and clang as for an image: that it builds), gcc (lint, unit, model,
+scenario, fault, sabotage), asan (clang, ASan+UBSan: lint, unit, model, scenario), tsan (clang, TSan:
+lint, stress programs, model, scenario). Sanitizer reports go to files; one there is a failure.
 """
 
 import argparse
