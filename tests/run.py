@@ -166,7 +166,7 @@ def main():
     parser.add_argument("--no-unit", action="store_true", help="leave the unit tests out")
     parser.add_argument("--no-scenario", action="store_true", help="leave the scenarios out")
     parser.add_argument("--long", action="store_true", help="the long forms (CALOTYPE_LONG=1)")
-    parser.add_argument("--jobs", type=int, default=3, help="scenario files at once [3]")
+    parser.add_argument("--jobs", type=int, default=2, help="scenario files at once [2]")
     options = parser.parse_args()
     os.environ["CALOTYPE_LONG"] = "1" if options.long else ""
     total, begun = Sum(), time.monotonic()

@@ -16,11 +16,15 @@ class SystemCalls(unittest.TestCase):
         seed = int.from_bytes(os.urandom(4), "little")
         random.seed(seed)
         for name in system_calls.OPERATIONS:
-            struck, acknowledged, lost, faults = system_calls.run(
-                name, fault, None if harness.LONG else some)
-            print(f"{name}, {fault}, seed {seed}: struck {struck}, acknowledged {acknowledged}")
+            # A call that was chosen need not come in this run: threads share the work differently.
+            for _ in range(5):
+                struck, acknowledged, lost, faults = system_calls.run(
+                    name, fault, None if harness.LONG else some)
+                print(f"{name}, {fault}, seed {seed}: struck {struck}, acknowledged {acknowledged}")
+                self.assertEqual((lost, faults), ([], []), f"seed {seed}")
+                if struck > 0:
+                    break
             self.assertGreater(struck, 0)
-            self.assertEqual((lost, faults), ([], []), f"seed {seed}")
 
     def test_kill(self):
         self.strike("kill", 4)
