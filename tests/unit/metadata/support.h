@@ -37,8 +37,8 @@ void rows_teardown(void);
 	}                                        \
 	static void suite##_##name##_body(void)
 
-/* Takes the fifth migration back. */
-#define WITHOUT_TALLY                                                                \
+/* Takes the fifth and the sixth migration back: the tally, and to which directory it belongs. */
+#define UNTIL_FOURTH                                                                 \
 	"DROP TRIGGER upload_tallied; DROP TRIGGER upload_untallied; "               \
 	"DROP TRIGGER upload_retallied; DROP TRIGGER job_tallied; "                  \
 	"DROP TRIGGER job_untallied; DROP TRIGGER job_retallied; DROP TABLE tally; " \

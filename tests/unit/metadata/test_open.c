@@ -132,7 +132,7 @@ Test(metadata_open, keys_of_the_first_version_never_expire)
 						 "ALTER TABLE upload DROP COLUMN concat;"
 						 "ALTER TABLE upload DROP COLUMN kind"),
 	    0);
-	cr_assert_eq(ct_connection_execute(view, WITHOUT_TALLY
+	cr_assert_eq(ct_connection_execute(view, UNTIL_FOURTH
 			 "ALTER TABLE api_key DROP COLUMN expires_at;"
 			 "ALTER TABLE upload DROP COLUMN repr_digest;"
 			 "ALTER TABLE upload DROP COLUMN awaits_end; PRAGMA user_version = 1;"

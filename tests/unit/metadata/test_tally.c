@@ -129,7 +129,7 @@ Test(metadata_tally, of_an_older_database_is_filled_once, .init = directory_setu
 	}
 	ct_connection_close(view);
 	cr_assert_eq(ct_connection_open(fixture.path, CT_CONNECTION_WRITER, &view), 0);
-	cr_assert_eq(ct_connection_execute(view, WITHOUT_TALLY "PRAGMA user_version = 4;"), 0);
+	cr_assert_eq(ct_connection_execute(view, UNTIL_FOURTH "PRAGMA user_version = 4;"), 0);
 	ct_connection_close(view);
 	struct ct_metadata *metadata = open_metadata();
 	cr_expect_eq(ct_job_queued_count(metadata), 5);
